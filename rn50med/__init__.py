@@ -1,0 +1,75 @@
+"""Fine-tune a ResNet-50 on medical images, on Lightning.
+
+The names below are loaded when they are first used, so that ``import rn50med`` is instant and pulls in
+no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rn50med.data.datamodule import ManifestDataModule
+    from rn50med.data.manifest import Manifest
+    from rn50med.data.transforms import Radiograph
+    from rn50med.deployment.predict import predict
+    from rn50med.errors import Rn50MedError
+    from rn50med.model.backbone import ResNet50
+    from rn50med.model.heads import Head, LinearHead
+    from rn50med.recipe import load_recipe
+    from rn50med.tasks import Binary, MultiClass, Task
+    from rn50med.training.module import FineTuneModule
+    from rn50med.training.run import Run, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Binary",
+    "FineTuneModule",
+    "Head",
+    "LinearHead",
+    "Manifest",
+    "ManifestDataModule",
+    "MultiClass",
+    "Radiograph",
+    "ResNet50",
+    "Rn50MedError",
+    "Run",
+    "Task",
+    "__version__",
+    "fit",
+    "load_recipe",
+    "predict",
+]
+
+
+def _home(name: str) -> str | None:
+    """Return the module that a public name comes from."""
+    homes = {
+        "rn50med.data.datamodule": ("ManifestDataModule",),
+        "rn50med.data.manifest": ("Manifest",),
+        "rn50med.data.transforms": ("Radiograph",),
+        "rn50med.deployment.predict": ("predict",),
+        "rn50med.errors": ("Rn50MedError",),
+        "rn50med.model.backbone": ("ResNet50",),
+        "rn50med.model.heads": ("Head", "LinearHead"),
+        "rn50med.recipe": ("load_recipe",),
+        "rn50med.tasks": ("Binary", "MultiClass", "Task"),
+        "rn50med.training.module": ("FineTuneModule",),
+        "rn50med.training.run": ("Run", "fit"),
+    }
+    return next((module for module, names in homes.items() if name in names), None)
+
+
+def __getattr__(name: str) -> object:
+    module = _home(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,175 @@
+"""From recipes and options to the parts of a run: LightningCLI, with our words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from rn50med.data.datamodule import ManifestDataModule
+from rn50med.data.transforms import Transforms
+from rn50med.errors import RecipeError
+from rn50med.model.heads import Head
+from rn50med.recipe import parse_yaml
+from rn50med.tasks import Task
+from rn50med.training.callbacks import EpochLog
+from rn50med.training.folder import make_run_folder
+from rn50med.training.module import FineTuneModule
+from rn50med.training.precision import fast_precision
+from rn50med.training.run import Evaluation, Plan, Recorder
+from rn50med.training.tracking import Tracking, wandb_logger
+
+SHORTCUTS = {"--wandb": "--tracking.wandb"}
+"""Short options and the keys that they stand for."""
+
+PARSER_MODE = "rn50med"
+"""Name under which jsonargparse knows our YAML loader."""
+
+__all__ = ["Assembly", "Head", "Transforms", "hush", "listen"]  # the bases: their subclasses have short names
+
+
+class Assembly(LightningCLI):
+    """Builds task, data, model and trainer from recipes and options.
+
+    Args:
+        arguments: Recipes first, options after them.
+        recipe_name: Names the folder of the run.
+        instantiate: Build the parts; else only parse.
+    """
+
+    def __init__(self, arguments: Sequence[str], recipe_name: str) -> None:
+        self.recipe_name = recipe_name
+        super().__init__(
+            FineTuneModule,
+            ManifestDataModule,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
+            parser_kwargs={"parser_mode": PARSER_MODE, "prog": "rn50med fit", "exit_on_error": False},
+            args=list(arguments),
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Name the option of recipes ours."""
+        parser = self.parser_class(**kwargs)
+        parser.add_argument("--recipe", action=ActionConfigFile, help="A recipe's name or file; may be repeated.")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is ours, and write the task once."""
+        parser.add_subclass_arguments(Task, "task", required=True, help="What is predicted.")
+        parser.add_class_arguments(Evaluation, "evaluation")
+        parser.add_class_arguments(Tracking, "tracking")
+        parser.add_argument("--output", type=str | None, default=None, help="The run folder, new or empty.")
+        parser.link_arguments("task", "data.task")
+        parser.link_arguments("task", "model.task")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, without Lightning's warning that there is a command line too."""
+        self.config = parser.parse_args(args)
+
+    def instantiate_classes(self) -> None:
+        """Build task, data and model; the trainer is built once the images have been checked."""
+        self.config_init = self.parser.instantiate(self.config)
+        self.data: ManifestDataModule = self.config_init["data"]
+        self.module: FineTuneModule = self.config_init["model"]
+
+    @property
+    def precision(self) -> str:
+        """Precision of the training: what was asked for, or the fast one."""
+        return str(self.config.trainer.precision or fast_precision(self.config.trainer.accelerator))
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the recipe with every default filled in, in plain types."""
+        recipe = parse_yaml(self.parser.dump(self.config, skip_none=False, format="yaml"), "resolved recipe")
+        recipe["trainer"]["precision"] = self.precision
+        recipe["output"] = None
+        for key in ("source", "root"):
+            place = recipe["data"].get(key)
+            if place and Path(place).exists():
+                recipe["data"][key] = str(Path(place).resolve())
+        return dict(recipe)
+
+    def build_trainer(self) -> tuple[Trainer, Plan]:
+        """Make the run folder and the trainer that writes into it."""
+        config = self.config_init
+        recipe = self.resolved()
+        folder = make_run_folder(config["output"], self.recipe_name)
+        plan = Plan(folder, recipe, config["evaluation"], int(self.config.seed_everything), self.precision)
+        options = vars(config["trainer"]) if not isinstance(config["trainer"], dict) else dict(config["trainer"])
+        tracking = config["tracking"]
+        logger: Any = options["logger"] if options["logger"] is not None else False
+        if tracking.wandb != "disabled" and os.environ.get("LOCAL_RANK", "0") == "0":
+            logger = wandb_logger(tracking, recipe, folder, f"{self.recipe_name}-{folder.name}")
+        own = [
+            *self.module.default_callbacks(folder / "checkpoints"),
+            Recorder(plan, self.data),
+            EpochLog(folder / "metrics.csv"),
+        ]
+        if progress := _wants_progress(options["enable_progress_bar"]):
+            own.append(RichProgressBar(console_kwargs={"stderr": True}))
+        theirs = options["callbacks"] or []
+        options |= {
+            "callbacks": [*(theirs if isinstance(theirs, list) else [theirs]), *own],
+            "logger": logger,
+            "precision": self.precision,
+            "default_root_dir": str(folder),
+            "enable_progress_bar": progress,
+        }
+        return Trainer(**options), plan
+
+
+def _wants_progress(asked: bool | None) -> bool:
+    """Draw a bar where somebody watches; a log file gets a line per epoch instead."""
+    return sys.stderr.isatty() if asked is None else asked
+
+
+def listen() -> None:
+    """Write our log to standard error, of the first process alone."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger("rn50med")
+    ours.handlers = [handler]
+    ours.setLevel(logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING)
+    ours.propagate = False
+
+
+def hush() -> None:
+    """Leave out what other libraries say of themselves in a good run."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for pattern in (
+        r".*does not have many workers.*",  # on a CPU they would take its cores from the network
+        r".*number of training batches.*logging interval.*",
+        r".*Checkpoint directory .* exists and is not empty.*",  # we made it
+        r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+        r".*exists and is not empty.*",
+        r".*nvImageCodec.*",
+    ):
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def need_recipe(recipes: Sequence[str]) -> None:
+    """Refuse to fit without a recipe.
+
+    Args:
+        recipes: Names or files.
+
+    Raises:
+        RecipeError: If there is none.
+    """
+    if not recipes:
+        raise RecipeError("fit: no recipe was given; add --recipe NAME (`rn50med recipes` lists them).")

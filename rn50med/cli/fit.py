@@ -1,0 +1,116 @@
+"""``fit``: from a recipe to a trained, tested, reported classifier."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rn50med.training.folder import FOLDER_VARIABLE
+from rn50med.training.run import Run, execute
+
+log = logging.getLogger("rn50med.fit")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train, test once, write the run folder, and print the final numbers.
+
+    Args:
+        argv: Options after ``fit``.
+    """
+    from rn50med.cli.assembly import hush, listen  # noqa: PLC0415 - Lightning takes seconds
+
+    hush()
+    listen()
+    finished = _fit(argv)
+    if finished is not None:
+        sys.stdout.write(_table(finished.metrics))
+        sys.stdout.write(f"{finished.folder}\n")
+    return 0
+
+
+def fit(
+    recipe: str, options: Mapping[str, object] | None = None, output: str | Path | None = None, trust: Sequence[str] = ()
+) -> Run:
+    """Fine-tune by a recipe: the twin of ``rn50med fit``.
+
+    Args:
+        recipe: Name or file of the recipe.
+        options: Dotted keys and their values, such as ``{"trainer.max_epochs": 3}``; they win over the recipe.
+        output: The run folder, new or empty; ``runs/RECIPE/TIME`` where it is not given.
+        trust: Further packages whose classes the recipe may name.
+
+    Raises:
+        Rn50MedError: As the command line would, by kind.
+    """
+    arguments = ["--recipe", recipe]
+    arguments += [word for key, value in (options or {}).items() for word in (f"--{key}", _word(value))]
+    arguments += [] if output is None else ["--output", str(output)]
+    arguments += [word for module in trust for word in ("--trust", module)]
+    finished = _fit(arguments)
+    if finished is None:
+        sys.exit(0)  # a further process, which the first one started
+    return finished
+
+
+def _word(value: object) -> str:
+    from rn50med.recipe import dump_yaml  # noqa: PLC0415
+
+    return value if isinstance(value, str) else dump_yaml(value).strip().removesuffix("...").strip()
+
+
+def _fit(argv: Sequence[str]) -> Run | None:
+    from rn50med.cli.arguments import prepare  # noqa: PLC0415
+    from rn50med.cli.assembly import Assembly, need_recipe  # noqa: PLC0415
+
+    ready = prepare(argv)
+    need_recipe(ready.recipes)
+    assembly = Assembly(ready.arguments, Path(ready.recipes[-1]).stem)
+    data = assembly.data
+    try:
+        facts = data.prepared.audit
+        trainer, plan = assembly.build_trainer()
+        if trainer.is_global_zero:
+            _tell(facts, plan.folder, plan.precision)
+        return execute(assembly.module, data, trainer, plan)
+    finally:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            os.environ.pop(FOLDER_VARIABLE, None)
+
+
+def _tell(facts: Mapping[str, Any], folder: Path, precision: str) -> None:
+    """Say what the run is made of, before the first step."""
+    if facts["synthetic"]:
+        log.info("data: SYNTHETIC images, drawn by rn50med from a seed; figures say nothing about patients")
+    for split, counts in facts["splits"].items():
+        classes = ", ".join(f"{n} {name}" for name, n in counts["classes"].items())
+        log.info("%-5s %5d patients, %6d images: %s", split, counts["patients"], counts["images"], classes)
+    log.info("splits: %s", facts["split_origin"])
+    for finding in facts["findings"]:
+        log.info("%s (%s): %s", finding["severity"], finding["code"], finding["message"])
+    log.info("precision: %s in training (--trainer.precision overrides it)", precision)
+    log.info("run folder: %s", folder)
+
+
+def _table(metrics: Mapping[str, Any]) -> str:
+    """Return the final numbers as text: a row per figure, a column per split, 95 % intervals."""
+    splits = [split for split in ("val", "test") if split in metrics]
+    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    width = max(len(name) for name in names)
+    head = f"{'':<{width}}  " + "  ".join(f"{split + ' (95 % interval)':<24}" for split in splits)
+    lines = [head.rstrip()]
+    for name in names:
+        cells = [f"{_cell(metrics[split].get(name)):<24}" for split in splits]
+        lines.append(f"{name:<{width}}  {'  '.join(cells)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: Mapping[str, Any] | None) -> str:
+    if figure is None or figure["value"] is None:
+        return "undefined"
+    low, high = (math.nan if figure[end] is None else figure[end] for end in ("low", "high"))
+    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"

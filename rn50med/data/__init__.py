@@ -1,0 +1,1 @@
+"""From a table or folder of images to batches."""

@@ -1,0 +1,287 @@
+"""The Lightning data module: from a source to batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from rn50med.data.audit import (
+    audit,
+    identical_images,
+    missing_classes,
+    stop_on_leaks,
+    stop_on_single_class,
+)
+from rn50med.data.faults import Faults
+from rn50med.data.manifest import Columns, Manifest
+from rn50med.data.pixels import Pixels
+from rn50med.data.sources import open_source
+from rn50med.data.splits import assign_splits, connected_groups
+from rn50med.data.transforms import Transforms, seeded
+from rn50med.errors import DataError, RecipeError
+from rn50med.tasks import Task
+
+Batch = dict[str, Tensor]
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """Yields (epoch, image) pairs, so that an image's random draws depend on nothing else.
+
+    Train is shuffled by seed and epoch and filled up so that every rank has as many; val and test are
+    dealt out in order and never filled up.
+
+    Args:
+        images: Rows of the manifest to draw from.
+        seed: Seed of the shuffling.
+        shuffle: Whether to shuffle, for train.
+        ranks: Number of processes.
+        rank: This one.
+    """
+
+    def __init__(self, images: Sequence[int], seed: int, shuffle: bool, ranks: int = 1, rank: int = 0) -> None:
+        super().__init__(images, num_replicas=ranks, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+        self.images = np.asarray(images, dtype=np.int64)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+        """Yield this rank's share of the epoch that `set_epoch` told."""
+        order = self.images
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+            short = -len(order) % self.num_replicas
+            order = np.concatenate([order, order[:short]])
+        return ((self.epoch, int(image)) for image in order[self.rank :: self.num_replicas])
+
+    def __len__(self) -> int:
+        """Return the number of images of this rank."""
+        if self.shuffle:
+            return -(-len(self.images) // self.num_replicas)
+        return len(range(self.rank, len(self.images), self.num_replicas))
+
+
+class ImageDataset(Dataset[Batch]):
+    """Prepared images of a split, transformed as they are asked for.
+
+    Args:
+        pixels: All prepared images, ``(N, C, S, S)``.
+        targets: As the task encodes them, ``(N,)`` or ``(N, K)``.
+        transforms: The pair of pipelines.
+        train: Whether to apply the random one.
+        seed: Seed of the random draws.
+    """
+
+    def __init__(
+        self, pixels: Pixels, targets: Tensor, transforms: Transforms, train: bool, seed: int
+    ) -> None:
+        self.pixels = pixels
+        self.targets = targets
+        self.pipeline = transforms.train if train else transforms.eval
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of images of all splits: rows of the manifest index them."""
+        return len(self.pixels)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Return image, target and index of a row of the manifest in an epoch."""
+        epoch, image = key
+        tensor = seeded(self.pipeline, self.pixels[image], (self.seed, epoch, image))
+        return {"image": tensor, "target": self.targets[image], "index": torch.tensor(image)}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the gate let through.
+
+    Args:
+        manifest: With its splits.
+        pixels: Prepared images in the order of the manifest, ``(N, C, S, S)``, integers.
+        audit: Facts for run folder and report.
+    """
+
+    manifest: Manifest
+    pixels: Pixels
+    audit: dict[str, Any]
+
+
+class ManifestDataModule(LightningDataModule):
+    """Batches from a table or folder of images, checked before the first of them.
+
+    Every image is read once, before training; everything that is wrong with images, labels and splits
+    is told in one message. A batch is a dictionary: ``image`` in [0, 1], ``target``, and ``index``, the
+    row of the manifest.
+
+    Args:
+        source: A ``.csv`` or ``.tsv`` table, a folder of class folders, or ``phantom``.
+        task: What is predicted.
+        transforms: Deterministic and random part.
+        columns: Names of the table's columns.
+        root: Folder that image paths are relative to; the table's own where it is not given.
+        batch_size: Images in a batch, on one device.
+        num_workers: Processes that prepare batches; as many as help where it is not given, on a CPU none.
+            Results do not depend on it.
+        seed: Seed of splits that are made, of shuffling and of the random transforms.
+        allow_leakage: Go on with a patient in two splits; the report says so.
+
+    Shape:
+        - image: ``(B, C, S, S)``, 32-bit float.
+        - target: ``(B,)``, integer.
+        - index: ``(B,)``, integer.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        task: Task,
+        transforms: Transforms,
+        columns: Columns = Columns(),  # noqa: B008 - frozen
+        root: str | None = None,
+        batch_size: int = 16,
+        num_workers: int | None = None,
+        seed: int = 0,
+        allow_leakage: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise RecipeError(f"data.batch_size: is {batch_size}; give 1 or more.")
+        self.source = source
+        self.task = task
+        self.transforms = transforms
+        self.columns = columns
+        self.root = root
+        self.batch_size = batch_size
+        self.num_workers = _useful_workers() if num_workers is None else num_workers
+        self.seed = seed
+        self.allow_leakage = allow_leakage
+        self._prepared: Prepared | None = None
+
+    @property
+    def prepared(self) -> Prepared:
+        """Manifest, prepared images and audit; read once.
+
+        Raises:
+            DataError: If anything is wrong with them, with all that is.
+        """
+        if self._prepared is None:
+            self._prepared = self._load()
+        return self._prepared
+
+    @property
+    def manifest(self) -> Manifest:
+        """The images with their patients, splits and labels."""
+        return self.prepared.manifest
+
+    def setup(self, stage: str) -> None:
+        """Read and check everything, once."""
+        self._targets = torch.tensor([self.task.encode(row) for row in self.manifest.rows()])
+
+    def _load(self) -> Prepared:
+        source = open_source(str(self.source), self.root, self.seed)
+        faults = Faults(os.path.basename(str(self.source).rstrip("/\\")) or str(self.source))
+        manifest = source.manifest(self.task, self.columns, faults)
+        pixels, contents = _read_all(manifest, self.transforms, faults)
+        faults.raise_any()
+        found = stop_on_leaks(manifest, contents, self.allow_leakage)
+        given = manifest.column("split")
+        strata = [self.task.stratum(row) for row in manifest.rows()]
+        groups = connected_groups(manifest.column("patient"), contents)
+        stop_on_single_class(manifest.with_splits(["train"] * len(manifest)), self.task)
+        splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
+        manifest = manifest.with_splits(splits)
+        stop_on_single_class(manifest, self.task)
+        found += identical_images(manifest, contents, [g or s for g, s in zip(given, splits, strict=True)])
+        found += missing_classes(manifest, self.task)
+        facts = audit(manifest, self.task, found, origin, manifest.digest(contents))
+        return Prepared(manifest, pixels, facts)
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Return the rows of the manifest that belong to a split.
+
+        Args:
+            split: train, val or test.
+        """
+        return np.flatnonzero(np.asarray(self.manifest.column("split")) == split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return shuffled, randomly transformed batches."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return every val image once."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return every test image once."""
+        return self._loader("test")
+
+    def _loader(self, split: str) -> DataLoader[Batch]:
+        train = split == "train"
+        ranks = self.trainer.world_size if self.trainer else 1
+        rank = self.trainer.global_rank if self.trainer else 0
+        rows = self.rows_of(split)
+        if not len(rows):
+            raise DataError(f"{self.manifest.name}: has no {split} images; add rows with split {split}.")
+        sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank)
+        dataset = ImageDataset(self.prepared.pixels, self._targets, self.transforms, train, self.seed)
+        # A generator of its own: a loader that drew its seed from the global one would move dropout.
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            drop_last=train and self._leaves_a_poor_batch(len(sampler)),
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _leaves_a_poor_batch(self, images: int) -> bool:
+        """Whether the last batch is too small for batch norm, and can be spared."""
+        rest = images % self.batch_size
+        return images > self.batch_size and 0 < rest < max(2, self.batch_size // 4)
+
+
+def _useful_workers() -> int:
+    """Return how many worker processes help: on a CPU they would take cores from the network."""
+    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() else 0
+
+
+def _read_all(manifest: Manifest, transforms: Transforms, faults: Faults) -> tuple[Pixels, list[str]]:
+    """Read and prepare every image in parallel; note those that cannot be read."""
+    pipeline = transforms.prepare
+
+    def prepare(image: str) -> tuple[Pixels, str] | DataError:
+        try:
+            pixels, content = manifest.read(image)
+            return pipeline(pixels), content
+        except DataError as error:
+            return error
+
+    images = manifest.column("image")
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        read = list(pool.map(prepare, images))
+    for row, image, outcome in zip(manifest.column("row"), images, read, strict=True):
+        if isinstance(outcome, DataError) and image.strip():
+            faults.add(f"{image} {outcome}", int(row))
+    good = [outcome for outcome in read if not isinstance(outcome, DataError)]
+    if len(faults) or not good:
+        return np.zeros((0,), np.uint8), []
+    return _stack([pixels for pixels, _ in good]), [content for _, content in good]
+
+
+def _stack(images: list[Pixels]) -> Pixels:
+    """Stack images; where any has 16 bits, all get them, 255 becoming 65535."""
+    if all(image.dtype == np.uint8 for image in images):
+        return np.stack(images)
+    wide = [i.astype(np.uint16) * np.uint16(257) if i.dtype == np.uint8 else i for i in images]
+    return np.stack(wide)

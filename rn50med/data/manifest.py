@@ -1,0 +1,216 @@
+"""The manifest: the table of images, every cell text, with the columns that rn50med needs by one name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import pandas as pd
+
+from rn50med.data.faults import Faults
+from rn50med.data.pixels import Pixels
+from rn50med.errors import DataError, nearest
+from rn50med.tasks import Task
+
+Read = Callable[[str], tuple[Pixels, str]]
+"""Image name to its pixels and the SHA-256 of its bytes."""
+
+ROW = "row"
+"""Manifest column: the image's line in the source, the header being line 1."""
+
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "image": ("path", "file", "filename", "file_name", "filepath", "image_path", "image_id", "img"),
+    "patient": ("patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
+    "split": ("set", "subset", "partition"),
+    "study": (),
+}
+_SPLIT_WORDS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns in the source.
+
+    Args:
+        image: Path of the image, relative to the table or to the root.
+        patient: Patient; `image` says that each image is a patient of its own.
+        study: Study, where there is one.
+        split: train, val or test; may be absent.
+    """
+
+    image: str = "image"
+    patient: str = "patient_id"
+    study: str | None = None
+    split: str = "split"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images with their patients, splits and labels.
+
+    Args:
+        name: Name of the source without its path, for messages.
+        kind: "table", "folder" or "phantom".
+        table: One row per image, all text: ``image``, ``patient``, ``split``, ``row``, the labels, and
+            whatever else the source has.
+        read: Reads an image by its name.
+        notes: What was taken for granted, in sentences.
+    """
+
+    name: str
+    kind: str
+    table: pd.DataFrame
+    read: Read
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.table)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images were drawn by the phantom."""
+        return self.kind == "phantom"
+
+    @property
+    def patients_are_images(self) -> bool:
+        """Whether each image was declared a patient of its own."""
+        return bool((self.table["patient"] == self.table["image"]).all())
+
+    def column(self, name: str) -> list[str]:
+        """Return a column as a list of text.
+
+        Args:
+            name: Name of the column.
+        """
+        return [str(cell) for cell in self.table[name]]
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return the rows as dictionaries."""
+        return [{str(k): str(v) for k, v in row.items()} for row in self.table.to_dict("records")]
+
+    def with_splits(self, splits: Sequence[str]) -> Manifest:
+        """Return the same manifest with these splits.
+
+        Args:
+            splits: One for each image.
+        """
+        return replace(self, table=self.table.assign(split=list(splits)))
+
+    def digest(self, contents: Sequence[str]) -> str:
+        """Return a SHA-256 of what the images are: name, patient, split and bytes; their order is no matter.
+
+        Args:
+            contents: SHA-256 of each image's bytes.
+        """
+        columns = [self.column(name) for name in ("image", "patient", "split")]
+        lines = sorted("\t".join(line) for line in zip(*columns, contents, strict=True))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def standardise(
+    table: pd.DataFrame, columns: Columns, task: Task, faults: Faults
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Give a source's columns their one name, and note every cell that cannot be used.
+
+    Args:
+        table: As the source has it, all text, with a ``row`` column.
+        columns: Names of the columns.
+        task: Knows the label columns and their values.
+        faults: Where faults are noted.
+
+    Returns:
+        The table, and sentences on what was taken for granted.
+
+    Raises:
+        DataError: If a column is missing, or there are no rows.
+    """
+    if table.empty:
+        raise DataError(f"{faults.source}: has no rows; write one row per image.")
+    found, notes = _find_columns(table, columns, task, faults)
+    standard = table.drop(columns=["image", "patient", "split"], errors="ignore")
+    standard = standard.assign(
+        image=table[found["image"]],
+        patient=table[found["patient"]],
+        split=_splits(table, found.get("split"), faults),
+    )
+    _check_cells(standard, task, faults)
+    first = ["image", "patient", "split", *task.columns]
+    return standard[[*first, *(c for c in standard.columns if c not in first)]], notes
+
+
+def _find_columns(
+    table: pd.DataFrame, columns: Columns, task: Task, faults: Faults
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Find each column by its name, or by a usual alias of a name that was left at its default."""
+    defaults = {field.name: field.default for field in fields(Columns)}
+    have = [str(column) for column in table.columns if column != ROW]
+    found: dict[str, str] = {}
+    notes: list[str] = []
+    missing: list[str] = []
+    for role in ("image", "patient", "split"):
+        wanted = str(getattr(columns, role))
+        if wanted in have:
+            found[role] = wanted
+        elif wanted == defaults[role] and (alias := _alias(role, have)):
+            found[role] = alias
+            notes.append(f"column {alias!r} is taken for the {role}")
+        elif role != "split" or wanted != defaults[role]:
+            missing.append(_missing_column(role, wanted, have))
+    if found.get("patient") and found["patient"] == found.get("image"):
+        notes.append("each image is taken for a patient of its own, as asked")
+    missing += [_missing_column("label", name, have) for name in task.columns if name not in have]
+    if missing:
+        raise DataError(f"{faults.source}: {'; '.join(missing)}; it has the columns {', '.join(have)}.")
+    return found, tuple(notes)
+
+
+def _alias(role: str, have: Sequence[str]) -> str | None:
+    folded = {name.casefold().replace(" ", "_"): name for name in reversed(have)}
+    return next((folded[alias] for alias in _ALIASES[role] if alias in folded), None)
+
+
+def _missing_column(role: str, wanted: str, have: Sequence[str]) -> str:
+    text = f"no {role} column {wanted!r}"
+    if role == "patient":
+        guess = nearest(wanted, have)
+        hint = f" (such as --data.columns.patient {guess})" if guess else ""
+        return (
+            f"{text}; name it with --data.columns.patient NAME{hint}, "
+            "or write --data.columns.patient image if each image is its own patient"
+        )
+    option = f"--data.columns.{role} NAME" if role != "label" else "the task's column"
+    return f"{text}; name it with {option}"
+
+
+def _splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list[str]:
+    if column is None:
+        return [""] * len(table)
+    splits = []
+    for row, cell in zip(table[ROW], table[column], strict=True):
+        word = _SPLIT_WORDS.get(str(cell).strip().casefold())
+        if word is None:
+            found = f"split {cell!r}" if str(cell).strip() else f"empty cell in column {column!r}"
+            faults.add(f"{found}; write train, val or test", int(row))
+        splits.append(word or "")
+    return splits
+
+
+def _check_cells(table: pd.DataFrame, task: Task, faults: Faults) -> None:
+    """Note empty cells, labels that are no class, and images that stand there twice."""
+    first_row: dict[str, str] = {}
+    for row in table.to_dict("records"):
+        number = int(row[ROW])
+        for role in ("image", "patient"):
+            if not str(row[role]).strip():
+                faults.add(f"empty cell for the {role}; fill it in or take the row out", number)
+        if fault := task.fault({str(key): str(value) for key, value in row.items()}):
+            faults.add(fault, number)
+        image = str(row["image"])
+        if image.strip() and image in first_row:
+            faults.add(f"image {image!r} stands in row {first_row[image]} too; keep one of the rows", number)
+        first_row.setdefault(image, str(row[ROW]))

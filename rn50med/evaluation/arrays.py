@@ -1,0 +1,77 @@
+"""Checked arrays that every figure starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rn50med.errors import NumericalError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def finite(numbers: ArrayLike, what: str) -> Floats:
+    """Return numbers as float64 and refuse those that are not finite.
+
+    Args:
+        numbers: Scores or probabilities.
+        what: Their name, for the error.
+
+    Raises:
+        NumericalError: If one is ``nan`` or infinite: it has no place in a ranking.
+
+    Example:
+        >>> finite([0.25, 1], "scores").tolist()
+        [0.25, 1.0]
+    """
+    array = np.asarray(numbers, dtype=np.float64)
+    bad = int(array.size - np.isfinite(array).sum())
+    if bad:
+        raise NumericalError(
+            f"{what}: {bad} of {array.size} values are not finite; train again with a lower learning rate "
+            "or in 32-bit."
+        )
+    return array
+
+
+def indices(target: ArrayLike, num_classes: int, rows: int) -> Ints:
+    """Return targets as int64 class indices and refuse those outside the classes.
+
+    Args:
+        target: Class indices, shape ``(N,)``. Leave unknown labels out.
+        num_classes: Number of classes, K.
+        rows: N, the number of scores they belong to.
+
+    Raises:
+        ValueError: If a value is not in 0 to K - 1, or their number is not N.
+
+    Example:
+        >>> indices([0, 1, 1], 2, 3).tolist()
+        [0, 1, 1]
+    """
+    array = np.asarray(target).astype(np.int64)
+    if array.shape != (rows,):
+        raise ValueError(f"target: shape {array.shape} for {rows} rows; give one target per row.")
+    if array.size and (array.min() < 0 or array.max() >= num_classes):
+        raise ValueError(
+            f"target: values from {array.min()} to {array.max()}; give class indices from 0 to "
+            f"{num_classes - 1} and leave unknown labels out."
+        )
+    return array
+
+
+def patients_of(groups: ArrayLike) -> tuple[Ints, int]:
+    """Return each image's patient as a number from 0, and how many patients there are.
+
+    Args:
+        groups: Patient of each image, shape ``(N,)``: text or numbers.
+
+    Example:
+        >>> index, patients = patients_of(["b", "a", "b"])
+        >>> index.tolist(), patients
+        ([1, 0, 1], 2)
+    """
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    return index.astype(np.int64), int(names.size)

@@ -1,0 +1,100 @@
+"""The one table that every number comes from: a row per image, its logits and its target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+SIGNIFICANT_DIGITS = 9
+"""Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
+
+
+def stored(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Round numbers to what a prediction file holds, so that file and memory give equal figures.
+
+    Args:
+        values: Any numbers.
+
+    Example:
+        >>> stored(np.array([1 / 3]))
+        array([0.33333333])
+    """
+    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in np.asarray(values, dtype=np.float64).ravel()]
+    return np.array(flat, dtype=np.float64).reshape(np.shape(values))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of each image, one row per image, ordered by image.
+
+    Args:
+        index: Row of each image in the manifest, shape ``(N,)``, increasing.
+        logits: Shape ``(N, K)``.
+        target: As the task encodes it, shape ``(N,)`` or ``(N, K)``.
+    """
+
+    index: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    target: NDArray[np.int64]
+
+
+class PredictionTable(Metric):
+    """Collects logits and targets of every image, from any number of ranks, each image once.
+
+    A distributed sampler repeats images to fill the last batch; they are recognised by their index and
+    counted once, so that one process and many give the same figures.
+
+    Args:
+        num_outputs: Number of logits, K.
+
+    Shape:
+        - index: ``(B,)``, integer.
+        - logits: ``(B, K)``.
+        - target: ``(B,)`` or ``(B, K)``, integer.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    logits: list[Tensor]
+    target: list[Tensor]
+
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__()
+        self.num_outputs = num_outputs
+        for name in ("index", "logits", "target"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, index: Tensor, logits: Tensor, target: Tensor) -> None:
+        """Add a batch."""
+        self.index.append(index.detach())
+        self.logits.append(logits.detach().float())
+        self.target.append(target.detach())
+
+    def compute(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return index, logits and target of all ranks' images, each once, ordered by index."""
+        index, logits, target = (dim_zero_cat(state) for state in (self.index, self.logits, self.target))
+        _, first = np.unique(index.cpu().numpy(), return_index=True)
+        keep = torch.as_tensor(first, device=index.device)
+        return index[keep], logits[keep], target[keep]
+
+    def predictions(self) -> Predictions:
+        """Return the table, in numpy.
+
+        Raises:
+            ValueError: If no batch was added.
+        """
+        if not self.update_called:
+            raise ValueError("predictions: no image was seen; run validation or test first.")
+        index, logits, target = self.compute()
+        return Predictions(
+            np.atleast_1d(index.cpu().numpy()).astype(np.int64),
+            stored(logits.cpu().numpy().reshape(-1, self.num_outputs)),
+            target.cpu().numpy().reshape(index.numel(), *target.shape[1:]).astype(np.int64),
+        )

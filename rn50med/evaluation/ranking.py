@@ -1,0 +1,158 @@
+"""Figures of how well scores put positive images above negative ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from rn50med.evaluation.arrays import Bools, Floats, finite, indices
+
+
+def _ranked(scores: ArrayLike, target: ArrayLike) -> tuple[Floats, Bools]:
+    ranked = finite(scores, "scores")
+    return ranked, indices(target, 2, ranked.shape[0]) == 1
+
+
+def auroc(scores: ArrayLike, target: ArrayLike) -> float:
+    """Return the probability that a positive image scores above a negative one, ties counting half.
+
+    Args:
+        scores: Higher is more likely positive, shape ``(N,)``; the order alone matters.
+        target: 0 or 1, shape ``(N,)``; ``nan`` is returned unless both occur.
+
+    Raises:
+        NumericalError: If a score is not finite.
+        ValueError: If a target is not 0 or 1.
+
+    Source:
+        Hanley and McNeil, Radiology 1982, 10.1148/radiology.143.1.7063747.
+
+    Example:
+        >>> auroc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])
+        0.875
+    """
+    ranked, positive = _ranked(scores, target)
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    above = rankdata(ranked)[positive].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * negatives))
+
+
+def weighted_average_precision(scores: Floats, target: Floats, weights: Floats) -> Floats:
+    """Return the average precision under each row of weights, as a bootstrap needs it.
+
+    Args:
+        scores: Higher is more likely positive.
+        target: 0 or 1.
+        weights: How often each image counts, at least 0.
+
+    Shape:
+        - scores, target: ``(N,)``; weights: ``(R, N)``.
+        - output: ``(R,)``, ``nan`` where a class has no weight.
+
+    Example:
+        >>> weighted_average_precision(np.array([0.9, 0.5]), np.array([0.0, 1.0]), np.array([[1.0, 3.0]]))
+        array([0.75])
+    """
+    if scores.size == 0:
+        return np.full(len(weights), np.nan)
+    order = np.argsort(-scores, kind="stable")
+    # Tied images enter together: only the last of each tie is a point of the curve.
+    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
+    ordered = weights[:, order]
+    called = np.cumsum(ordered, axis=1)[:, last]
+    found = np.cumsum(ordered * target[order], axis=1)[:, last]
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    area = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1)
+    positives, negatives = found[:, -1], called[:, -1] - found[:, -1]
+    defined = (positives > 0) & (negatives > 0)
+    result = np.full(len(weights), np.nan)
+    np.divide(area, positives, out=result, where=defined)
+    return result
+
+
+def average_precision(scores: ArrayLike, target: ArrayLike) -> float:
+    """Return the area under the precision-recall curve as a step function (AUPRC).
+
+    Args:
+        scores: Higher is more likely positive, shape ``(N,)``; the order alone matters.
+        target: 0 or 1, shape ``(N,)``; ``nan`` is returned unless both occur.
+
+    Raises:
+        NumericalError: If a score is not finite.
+        ValueError: If a target is not 0 or 1.
+
+    Source:
+        Davis and Goadrich, ICML 2006, 10.1145/1143844.1143874: no straight line between points.
+
+    Example:
+        >>> average_precision([0.1, 0.4, 0.6, 0.8], [0, 1, 0, 1])
+        0.8333333333333333
+    """
+    ranked, positive = _ranked(scores, target)
+    every = np.ones((1, ranked.shape[0]))
+    return float(weighted_average_precision(ranked, positive.astype(np.float64), every)[0])
+
+
+def macro_auroc(probabilities: ArrayLike, target: ArrayLike) -> tuple[float, Floats]:
+    """Return the mean of the one-versus-rest AUROCs that are defined, and each of them.
+
+    Args:
+        probabilities: Of every class, shape ``(N, K)``.
+        target: Class indices, shape ``(N,)``; a class that does not occur has ``nan`` and is not
+            averaged in.
+
+    Raises:
+        NumericalError: If a probability is not finite.
+
+    Example:
+        >>> macro_auroc([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3]], [0, 1])
+        (1.0, array([ 1.,  1., nan]))
+    """
+    said = finite(probabilities, "probabilities")
+    index = indices(target, said.shape[1], said.shape[0])
+    each = np.array([auroc(said[:, k], index == k) for k in range(said.shape[1])])
+    defined = each[~np.isnan(each)]
+    return (float(defined.mean()) if defined.size else float("nan")), each
+
+
+def roc_points(scores: ArrayLike, target: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the ROC curve: 1 - specificity, and sensitivity, both rising.
+
+    Args:
+        scores: Higher is more likely positive, shape ``(N,)``.
+        target: 0 or 1, shape ``(N,)``; without both, two empty arrays are returned.
+
+    Example:
+        >>> [points.tolist() for points in roc_points([0.1, 0.9], [0, 1])]
+        [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+    from sklearn.metrics import roc_curve  # noqa: PLC0415 - a second of import, for a drawing alone
+
+    ranked, positive = _ranked(scores, target)
+    if positive.all() or not positive.any():
+        return np.empty(0), np.empty(0)
+    false_alarms, found, _ = roc_curve(positive, ranked)
+    return np.asarray(false_alarms), np.asarray(found)
+
+
+def precision_recall_points(scores: ArrayLike, target: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the precision-recall curve: sensitivity, falling, and positive predictive value.
+
+    Args:
+        scores: Higher is more likely positive, shape ``(N,)``.
+        target: 0 or 1, shape ``(N,)``; without both, two empty arrays are returned.
+
+    Example:
+        >>> [points.tolist() for points in precision_recall_points([0.1, 0.9], [0, 1])]
+        [[1.0, 1.0, 0.0], [0.5, 1.0, 1.0]]
+    """
+    from sklearn.metrics import precision_recall_curve  # noqa: PLC0415 - as above
+
+    ranked, positive = _ranked(scores, target)
+    if positive.all() or not positive.any():
+        return np.empty(0), np.empty(0)
+    precision, found, _ = precision_recall_curve(positive, ranked)
+    return np.asarray(found), np.asarray(precision)

@@ -1,0 +1,163 @@
+"""The charts of a report: curves of the figures and of the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rn50med.evaluation.arrays import Floats
+from rn50med.evaluation.metrics import precision_recall_points, roc_points
+from rn50med.evaluation.report.content import main_split
+from rn50med.evaluation.report.facts import Facts
+from rn50med.evaluation.report.plots import MUTED, Frame, Line, chart, series
+from rn50med.evaluation.report.wording import number
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart with its caption.
+
+    Args:
+        svg: An ``<svg>`` element.
+        caption: A sentence or two.
+    """
+
+    svg: str
+    caption: str
+
+
+def _value(facts: Facts, split: str, key: str) -> str:
+    figure = facts.figures.get(split, {}).get(key)
+    return number(figure.value) if figure is not None else "–"
+
+
+def _columns(facts: Facts) -> list[tuple[int, str, str]]:
+    """Return class index, name and AUROC key of each curve: one of a binary task, else one per class."""
+    if facts.positive is not None:
+        return [(facts.classes.index(facts.positive), facts.positive, "auroc")]
+    return [(index, name, f"auroc/{name}") for index, name in enumerate(facts.classes)]
+
+
+def _curves(facts: Facts, kind: str) -> list[Line]:
+    """Return the curves of the headline's split, and lightly val's where the task is binary."""
+    points = roc_points if kind == "roc" else precision_recall_points
+    main = main_split(facts) or "test"
+    shown = [main] if facts.positive is None or main == "val" else ["test", "val"]
+    lines = []
+    for split in (split for split in shown if split in facts.predicted):
+        predicted = facts.predicted[split]
+        for place, (index, name, key) in enumerate(_columns(facts)):
+            x, y = points(predicted.probabilities[:, index], predicted.target == index)
+            if not x.size:
+                continue
+            key = key if kind == "roc" else "auprc"
+            area = _value(facts, split, key) if facts.positive is not None or kind == "roc" else ""
+            text = " ".join(part for part in (split if facts.positive is not None else name, area) if part)
+            colour = MUTED if split != main else series(place)
+            lines.append(Line(text, x, y, colour, steps=kind != "roc"))
+    return lines
+
+
+def _chance(y: tuple[float, float]) -> Line:
+    return Line("", np.array([0.0, 1.0]), np.array(y), MUTED)
+
+
+def roc(facts: Facts) -> Drawing | None:
+    """Return the ROC curves; None without predictions of both outcomes.
+
+    Args:
+        facts: Of the run.
+    """
+    lines = _curves(facts, "roc")
+    if not lines:
+        return None
+    split = main_split(facts) or "test"
+    points: tuple[tuple[float, float, str], ...] = ()
+    figures = facts.figures.get(split, {})
+    if facts.point is not None and {"sensitivity", "specificity"} <= set(figures):
+        reached = (1.0 - figures["specificity"].value, figures["sensitivity"].value)
+        points = ((*reached, "operating point"),) if np.isfinite(reached).all() else ()
+    area = _value(facts, split, "auroc")
+    frame = Frame(
+        "roc",
+        f"ROC curve on {split}: sensitivity against 1 - specificity; AUROC {area}.",
+        "1 - specificity",
+        "sensitivity",
+        unit=True,
+        points=points,
+    )
+    return Drawing(
+        chart(frame, [*lines, _chance((0.0, 1.0))]), f"ROC on {split}, AUROC in the legend. Dashed: chance."
+    )
+
+
+def precision_recall(facts: Facts) -> Drawing | None:
+    """Return the precision-recall curves; None without predictions of both outcomes.
+
+    Args:
+        facts: Of the run.
+    """
+    lines = _curves(facts, "precision-recall")
+    if not lines:
+        return None
+    split = main_split(facts) or "test"
+    caption = f"Precision-recall on {split}: positive predictive value against sensitivity"
+    if facts.positive is not None:
+        index = facts.classes.index(facts.positive)
+        prevalence = float((facts.predicted[split].target == index).mean())
+        lines.append(_chance((prevalence, prevalence)))
+        caption += (
+            f", AUPRC in the legend. Dashed: the prevalence, {number(prevalence)}, which chance would reach"
+        )
+    frame = Frame(
+        "precision-recall",
+        f"Precision-recall curve on {split}; AUPRC {_value(facts, split, 'auprc')}."
+        if facts.positive is not None
+        else f"Precision-recall curve of each class on {split}.",
+        "sensitivity",
+        "positive predictive value",
+        unit=True,
+    )
+    return Drawing(chart(frame, lines), f"{caption}.")
+
+
+def _epochs(facts: Facts, column: str) -> Floats | None:
+    if column not in facts.epochs or "epoch" not in facts.epochs:
+        return None
+    values = facts.epochs[column].to_numpy(dtype=np.float64)
+    return values if np.isfinite(values).any() else None
+
+
+def _learning(facts: Facts, name: str, y: str, columns: dict[str, str]) -> Drawing | None:
+    found = {label: _epochs(facts, column) for label, column in columns.items()}
+    drawn = {label: values for label, values in found.items() if values is not None}
+    if not drawn:
+        return None
+    epochs = facts.epochs["epoch"].to_numpy(dtype=np.float64)
+    lines = [
+        Line(text, epochs, values, series(place), marker=True)
+        for place, (text, values) in enumerate(drawn.items())
+    ]
+    best = (facts.environment.get("training") or {}).get("best_epoch")
+    chosen = None if best is None else (float(best), f"kept: epoch {best}")
+    last = ", ".join(f"{text} ends at {number(values[-1])}" for text, values in drawn.items())
+    frame = Frame(name, f"{y} by epoch: {last}.", "epoch, from 0", y, chosen=chosen)
+    caption = f"{y[0].upper()}{y[1:]} by epoch" + ("." if best is None else f"; epoch {best} was kept.")
+    return Drawing(chart(frame, lines), caption)
+
+
+def learning(facts: Facts) -> tuple[Drawing, ...]:
+    """Return the learning curves: the losses, and the figure of val that chose the epoch.
+
+    Args:
+        facts: Of the run.
+    """
+    monitor = str((facts.environment.get("training") or {}).get("monitor") or "val/auroc")
+    name = monitor.removeprefix("val/")
+    shown = f"{'AUROC' if name == 'auroc' else name} on val"
+    drawings = (
+        _learning(facts, "loss", "loss", {"train": "train/loss", "val": "val/loss"}),
+        _learning(facts, "monitor", shown, {"val": monitor}),
+    )
+    return tuple(drawing for drawing in drawings if drawing is not None)

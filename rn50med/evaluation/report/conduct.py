@@ -1,0 +1,108 @@
+"""How a run was conducted, and what was not done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rn50med.evaluation.report.facts import Facts
+
+
+def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Return how the model was trained, a name and a sentence or number each.
+
+    Args:
+        facts: Of the run.
+    """
+    found = facts.environment
+    if not found:
+        return ()
+    weights, precision = found.get("weights") or {}, found.get("precision") or {}
+    rows = [
+        ("Network", "ResNet-50"),
+        ("Starting weights", weights.get("statement")),
+        ("SHA-256 of the weights", weights.get("sha256")),
+        ("Epochs", _epochs(found.get("training") or {})),
+        ("Precision of the training", precision.get("training")),
+        ("Precision of the figures", precision.get("tables")),
+        ("Seed", found.get("seed")),
+        ("Machine", _machine(found)),
+        ("Training speed", _speed(found.get("images_per_second"))),
+        ("Software", _software(found)),
+    ]
+    return tuple((name, str(text)) for name, text in rows if text not in (None, ""))
+
+
+def _epochs(training: Mapping[str, Any]) -> str:
+    if not training:
+        return ""
+    text = f"{training.get('epochs_run')} of {training.get('epochs_planned')} planned"
+    if training.get("stopped_early"):
+        text += ", stopped early"
+    return f"{text}; epoch {training.get('best_epoch')} (counted from 0) was kept, the best by {training.get('monitor')}"
+
+
+def _machine(found: Mapping[str, Any]) -> str:
+    devices, threads = found.get("devices"), found.get("threads")
+    parts = [str(found["accelerator"])] if found.get("accelerator") else []
+    parts += [f"{devices} device{'' if devices == 1 else 's'}"] if devices else []
+    parts += [f"{threads} thread{'' if threads == 1 else 's'}"] if threads else []
+    return ", ".join(parts)
+
+
+def _speed(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.3g} images per second"
+
+
+def _software(found: Mapping[str, Any]) -> str:
+    versions = {
+        "rn50med": found.get("rn50med"),
+        "Python": found.get("python"),
+        **(found.get("packages") or {}),
+    }
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+_NEVER_DONE = (
+    "No external validation: no image of another hospital, scanner or time was seen unless the splits say so.",
+    "No calibration: the probabilities were not adjusted, and should not be read as risks.",
+    "No subgroups: figures by sex, age, site or scanner were not computed and may be worse than the mean.",
+    "One training: another seed gives another model; the intervals know of patients, not of seeds.",
+    "No comparison with readers, with a simpler model or with published results.",
+    "No review of the images that were called wrongly.",
+    "The openings of the test set were not counted here; each look at it, followed by a change, flatters the figures.",
+)
+
+_BY_FILE = {
+    "metrics.json": "No figures: metrics.json is not in the run folder.",
+    "metrics.csv": "No learning curves: metrics.csv is not in the run folder.",
+    "audit.json": "No account of the data: audit.json is not in the run folder.",
+    "environment.json": "No account of the training: environment.json is not in the run folder.",
+    "predictions/val.csv": "No curves of val: its predictions are not in the run folder.",
+    "predictions/test.csv": "No curves of test: its predictions are not in the run folder.",
+}
+
+
+def not_done(facts: Facts) -> tuple[str, ...]:
+    """Return what a reader might expect and was not done, a sentence each.
+
+    Args:
+        facts: Of the run.
+    """
+    absent = []
+    if facts.synthetic:
+        absent.append("No real image was seen: the images are synthetic, and nothing here is about patients.")
+    if facts.figures and "test" not in facts.figures:
+        absent.append(
+            "The test set was not opened: the figures are of val, on which epoch and threshold were chosen, "
+            "and flatter the model."
+        )
+    if facts.positive is not None and facts.figures and facts.point is None:
+        absent.append("No operating point was chosen, so that nothing is called positive or negative.")
+    if facts.audit.get("patients_are_images"):
+        absent.append(
+            "Images were not tied to patients: each counts as its own. Where a patient has several, the "
+            "intervals are too narrow and the splits may share patients."
+        )
+    absent += [_BY_FILE[name] for name in facts.missing]
+    return (*absent, *_NEVER_DONE)

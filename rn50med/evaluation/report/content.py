@@ -1,0 +1,198 @@
+"""The tables and sentences of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rn50med.evaluation.report.facts import SPLITS, Facts, Predicted
+from rn50med.evaluation.report.wording import Cell, cell, interval, label, number, ordered, percent
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The one figure that stands first.
+
+    Args:
+        split: Where it was computed.
+        value: The AUROC.
+        interval: Its 95 % interval, or nothing.
+        meaning: What it says, a sentence, or why it is undefined.
+        basis: Images and patients behind it.
+    """
+
+    split: str
+    value: str
+    interval: str
+    meaning: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """The operating point and what it reached.
+
+    Args:
+        positive: The class that is called.
+        threshold: In [0, 1].
+        sensitivity: On the headline's split.
+        specificity: On the headline's split.
+        chosen: What it reached on val, where it was chosen, a clause.
+    """
+
+    positive: str
+    threshold: str
+    sensitivity: Cell
+    specificity: Cell
+    chosen: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """True classes against called ones.
+
+    Args:
+        split: Whose images.
+        classes: Names, rows and columns alike.
+        rows: Of each true class its number of images, and for each call the count, the share in percent
+            and the share in [0, 1].
+    """
+
+    split: str
+    classes: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[tuple[int, str, float], ...]], ...]
+
+
+def main_split(facts: Facts) -> str | None:
+    """Return the split the headline is of: test where it was opened, else val.
+
+    Args:
+        facts: Of the run.
+    """
+    return next((split for split in ("test", "val") if split in facts.figures), None)
+
+
+def title(facts: Facts) -> str:
+    """Return what the model tells apart.
+
+    Args:
+        facts: Of the run.
+    """
+    if facts.positive is not None and len(facts.classes) == 2:
+        other = next(name for name in facts.classes if name != facts.positive)
+        return f"{facts.positive} against {other}"
+    return ", ".join(facts.classes) or "Classification of images"
+
+
+def headline(facts: Facts) -> Headline | None:
+    """Return the headline, never accuracy; None without figures.
+
+    Args:
+        facts: Of the run.
+    """
+    split = main_split(facts)
+    figure = facts.figures[split].get("auroc") if split else None
+    if split is None or figure is None:
+        return None
+    if not math.isfinite(figure.value):
+        meaning = f"It is undefined: {figure.reason or 'the classes do not occur'}."
+    elif facts.positive is not None:
+        meaning = (
+            f"Of an image of class {facts.positive} and one of the other class, drawn at random, the model gives "
+            f"the former the higher probability in {100 * figure.value:.1f} % of cases."
+        )
+    else:
+        meaning = "The mean over the classes, each told apart from all others."
+        if figure.reason:
+            meaning = f"The {figure.reason}."
+    basis = f"{figure.n} images"
+    if split in facts.predicted:
+        patients = facts.predicted[split].patients
+        basis += f" of {patients} patient{'' if patients == 1 else 's'}"
+    return Headline(split, number(figure.value), interval(figure), meaning, basis)
+
+
+def point(facts: Facts) -> Point | None:
+    """Return the operating point with what it reached; None where there is none.
+
+    Args:
+        facts: Of the run.
+    """
+    split = main_split(facts)
+    if facts.point is None or split is None or facts.positive is None:
+        return None
+    figures = facts.figures[split]
+    reached = f"{number(facts.point.sensitivity)} and {number(facts.point.specificity)}"
+    return Point(
+        facts.positive,
+        f"{facts.point.threshold:.4g}",
+        cell("sensitivity", figures.get("sensitivity")),
+        cell("specificity", figures.get("specificity")),
+        f"sensitivity and specificity on val, where it was chosen: {reached}",
+    )
+
+
+def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[Cell, ...]], ...]]:
+    """Return the evaluated splits, test first, and for each figure its name and a cell per split.
+
+    Args:
+        facts: Of the run.
+    """
+    splits = tuple(split for split in ("test", "val") if split in facts.figures)
+    keys = ordered(facts.figures[split] for split in splits)
+    rows = ((label(key), tuple(cell(key, facts.figures[split].get(key)) for split in splits)) for key in keys)
+    return splits, tuple(rows)
+
+
+def data_rows(facts: Facts) -> tuple[tuple[str, ...], ...]:
+    """Return a row per split: its name, patients, images, then count and prevalence of each class.
+
+    Args:
+        facts: Of the run.
+    """
+    splits: Mapping[str, Any] = facts.audit.get("splits") or {}
+    names = [*(name for name in SPLITS if name in splits), *(name for name in splits if name not in SPLITS)]
+    rows = []
+    for name in names:
+        images, counts = int(splits[name].get("images", 0)), splits[name].get("classes") or {}
+        shares = (f"{counts.get(each, 0)} ({percent(counts.get(each, 0), images)})" for each in facts.classes)
+        rows.append((name, str(splits[name].get("patients", "–")), str(images), *shares))
+    return tuple(rows)
+
+
+def findings(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Return severity and message of what the audit found, errors first.
+
+    Args:
+        facts: Of the run.
+    """
+    places = {"error": 0, "warning": 1, "info": 2}
+    found = [(str(each["severity"]), str(each["message"])) for each in facts.audit.get("findings") or ()]
+    return tuple(sorted(found, key=lambda each: places.get(each[0], 3)))
+
+
+def confusion(facts: Facts) -> Confusion | None:
+    """Return the confusion matrix of the headline's split; None without calls.
+
+    Args:
+        facts: Of the run.
+    """
+    split = main_split(facts) or "test"
+    predicted = facts.predicted.get(split)
+    if predicted is None or (predicted.called < 0).any():
+        return None
+    counts = _counts(predicted, len(facts.classes))
+    rows = tuple(
+        (int(row.sum()), tuple((int(n), percent(n, row.sum()), float(n / max(1, row.sum()))) for n in row))
+        for row in counts
+    )
+    return Confusion(split, facts.classes, rows)
+
+
+def _counts(predicted: Predicted, classes: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    flat = np.bincount(predicted.target * classes + predicted.called, minlength=classes * classes)
+    return flat.reshape(classes, classes).astype(np.int64)

@@ -1,0 +1,161 @@
+"""What a run folder holds, read again; a file that is not there is left out, not guessed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rn50med.errors import StorageError
+from rn50med.evaluation.arrays import Floats, Ints
+from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.operating_point import OperatingPoint
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """The predictions of a split, without images and patients.
+
+    Args:
+        probabilities: Of every class, shape ``(N, K)``.
+        target: Class indices, shape ``(N,)``.
+        called: Class indices of the calls, shape ``(N,)``, -1 where there is none.
+        patients: Number of patients.
+    """
+
+    probabilities: Floats
+    target: Ints
+    called: Ints
+    patients: int
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Everything a report says, as found in a run folder.
+
+    Args:
+        classes: Names, in the order of the columns; empty where no file names them.
+        positive: The positive class of a binary task, else None.
+        point: The operating point, where there is one.
+        figures: Split, then key.
+        predicted: By split.
+        epochs: A row per epoch, numbers in every column.
+        audit: The parsed ``audit.json``, empty where there is none.
+        environment: The parsed ``environment.json``, empty where there is none.
+        missing: Files that were not there.
+    """
+
+    classes: tuple[str, ...]
+    positive: str | None
+    point: OperatingPoint | None
+    figures: Mapping[str, Mapping[str, Figure]]
+    predicted: Mapping[str, Predicted]
+    epochs: pd.DataFrame
+    audit: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    missing: tuple[str, ...]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images come from the built-in generator."""
+        return bool(self.audit.get("synthetic", False))
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read the files of a run folder that a report needs.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        StorageError: If the folder is not there, or a file in it cannot be read.
+    """
+    if not folder.is_dir():
+        raise StorageError(f"{folder}: no such run folder; give one that `fit` wrote.")
+    names = ["metrics.json", "audit.json", "environment.json", "metrics.csv"]
+    names += ["predictions/val.csv", "predictions/test.csv"]
+    metrics, audit, environment = (_json(folder / name) for name in names[:3])
+    task = environment.get("task") or {}
+    classes = tuple(str(name) for name in task.get("classes") or audit.get("classes") or ())
+    positive = task.get("positive")
+    if positive is None and task.get("kind") == "Binary" and len(classes) == 2:
+        positive = classes[1]
+    tables = {split: _table(folder / "predictions" / f"{split}.csv") for split in ("val", "test")}
+    point = metrics.get("operating_point")
+    return Facts(
+        classes=classes,
+        positive=positive,
+        point=OperatingPoint.from_dict(point) if point else None,
+        figures={split: _figures(metrics[split]) for split in ("val", "test") if metrics.get(split)},
+        predicted={
+            split: _predicted(table, classes, positive, f"predictions/{split}.csv")
+            for split, table in tables.items()
+            if classes and len(table)
+        },
+        epochs=_table(folder / "metrics.csv").apply(pd.to_numeric, errors="coerce"),
+        audit=audit,
+        environment=environment,
+        missing=tuple(name for name in names if not (folder / name).is_file()),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path.name}: cannot be read ({error}); restore it or run again.") from error
+    if not isinstance(plain, dict):
+        raise StorageError(f"{path.name}: holds no table of names; restore it or run again.")
+    return plain
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    try:
+        # As text: a class may be called `NA` or `None`, and a patient 007.
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path.name}: cannot be read ({error}); restore it or run again.") from error
+
+
+def _figures(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    return {
+        key: Figure(
+            *(
+                float("nan") if part.get(end) is None else float(part[end])
+                for end in ("value", "low", "high")
+            ),
+            n=int(part.get("n", 0)),
+            reason=str(part.get("reason", "")),
+        )
+        for key, part in plain.items()
+    }
+
+
+def _predicted(table: pd.DataFrame, classes: tuple[str, ...], positive: str | None, name: str) -> Predicted:
+    wanted = [f"prob_{positive}"] if positive is not None else [f"prob_{each}" for each in classes]
+    absent = [column for column in ("patient", "target", *wanted) if column not in table]
+    if absent:
+        raise StorageError(f"{name}: no column {', '.join(absent)}; restore it or run again.")
+    number = {each: index for index, each in enumerate(classes)}
+    known = table[table["target"].isin(number)]
+    said = known[wanted].astype(float).to_numpy()
+    if positive is not None:
+        said = np.where(np.arange(len(classes)) == number[positive], said, 1.0 - said)
+    called = known["call"].map(number).fillna(-1) if "call" in known else pd.Series(-1, index=known.index)
+    return Predicted(
+        probabilities=said,
+        target=known["target"].map(number).to_numpy(dtype=np.int64),
+        called=called.to_numpy(dtype=np.int64),
+        patients=int(known["patient"].nunique()),
+    )

@@ -1,0 +1,171 @@
+"""Line charts as inline SVG that follows the page's colours, the same bytes every time."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from rn50med.evaluation.arrays import Floats
+
+# Colours no chart would use otherwise; each becomes a CSS variable, so that dark pages have their own.
+_SENTINEL = "#0a0b{:02d}"
+INK, GRID, MUTED = 0, 90, 91
+_SERIES, _DASHES = 8, ("-", (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1.5)))
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rn50med",
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a chart.
+
+    Args:
+        label: In the legend; empty for none.
+        x: Shape ``(points,)``.
+        y: Shape ``(points,)``; a gap where ``nan``.
+        colour: 1 to 8 for a series, or ``MUTED``.
+        steps: Drawn as a staircase, level to the right end of each step.
+        marker: A dot at each point.
+    """
+
+    label: str
+    x: Floats
+    y: Floats
+    colour: int
+    steps: bool = False
+    marker: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds the lines.
+
+    Args:
+        name: Unique in the page, letters and dashes: it keeps the ids of two charts apart.
+        alternative: What the chart shows, for those who do not see it.
+        x: Name of the horizontal axis.
+        y: Name of the vertical axis.
+        unit: Whether both axes run from 0 to 1.
+        chosen: Where a vertical line marks a choice, and its label.
+        points: Dots to mark, with a label each.
+    """
+
+    name: str
+    alternative: str
+    x: str
+    y: str
+    unit: bool = False
+    chosen: tuple[float, str] | None = None
+    points: tuple[tuple[float, float, str], ...] = ()
+
+
+def series(number: int) -> int:
+    """Return the colour of the n-th line, from 0; they come round again after eight.
+
+    Args:
+        number: Place of the line.
+
+    Example:
+        >>> [series(0), series(7), series(8)]
+        [1, 8, 1]
+    """
+    return number % _SERIES + 1
+
+
+def _colour(index: int) -> str:
+    return _SENTINEL.format(index)
+
+
+def _label(text: str) -> str:
+    # Matplotlib leaves labels with a leading underscore out of legends; a class may be called `_x`.
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+def _draw_line(axes: Axes, line: Line, dash: object) -> None:
+    (artist,) = axes.plot(
+        line.x,
+        line.y,
+        color=_colour(line.colour),
+        linestyle=dash,
+        linewidth=1.2 if line.colour == MUTED else 1.8,
+        drawstyle="steps-post" if line.steps else "default",
+        marker="o" if line.marker else "",
+        markersize=3.5,
+    )
+    artist.set_label(_label(line.label) if line.label else "_")
+
+
+def _draw_frame(axes: Axes, frame: Frame) -> None:
+    axes.set_xlabel(frame.x, color=_colour(INK))
+    axes.set_ylabel(frame.y, color=_colour(INK))
+    axes.grid(color=_colour(GRID), linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(color=_colour(MUTED), labelcolor=_colour(INK))
+    for spine in axes.spines.values():
+        spine.set_color(_colour(MUTED))
+    if frame.unit:
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if frame.chosen is not None:
+        axes.axvline(
+            frame.chosen[0], color=_colour(INK), linewidth=1, linestyle=(0, (2, 2)), label=frame.chosen[1]
+        )
+    for x, y, label in frame.points:
+        axes.plot([x], [y], "o", color=_colour(INK), markersize=6, label=_label(label), clip_on=False)
+
+
+def chart(frame: Frame, lines: Sequence[Line]) -> str:
+    """Return a line chart as an ``<svg>`` element for a page that defines its colours.
+
+    Args:
+        frame: Axes, marks and the alternative text.
+        lines: Drawn in their order; the first is on top.
+
+    Example:
+        >>> line = Line("val", np.array([0.0, 1.0]), np.array([0.0, 1.0]), 1)
+        >>> chart(Frame("roc", "A curve.", "x", "y"), [line])[:49]
+        '<svg role="img" aria-label="A curve." viewBox="0 '
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        canvas = Canvas(figsize=(5.2, 4.2), layout="constrained")
+        canvas.patch.set_visible(False)
+        axes = canvas.add_subplot()
+        axes.patch.set_visible(False)
+        dashes = {index: _DASHES[index % len(_DASHES)] for index in range(len(lines))}
+        for index, line in enumerate(lines):
+            _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dashes[index])
+        _draw_frame(axes, frame)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(labelcolor=_colour(INK))
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    return _inline(buffer.getvalue(), frame)
+
+
+def _inline(svg: str, frame: Frame) -> str:
+    """Make a stand-alone SVG fit into a page: no header, no addresses, ids of its own, CSS colours."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    view = re.search(r'viewBox="[^"]*"', body)
+    opening = f'<svg role="img" aria-label="{html.escape(frame.alternative)}" {view.group() if view else ""}>'
+    body = re.sub(r"<svg[^>]*>", lambda _: opening, body, count=1)
+    body = re.sub(r'\bid="', f'id="{frame.name}-', body)
+    body = body.replace("url(#", f"url(#{frame.name}-").replace('href="#', f'href="#{frame.name}-')
+    return re.sub(r"#0a0b(\d\d)", lambda found: f"var(--c{found.group(1)})", body).strip()

@@ -1,0 +1,151 @@
+"""How numbers and names are written in a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rn50med.evaluation.figure import Figure
+
+_LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC (average precision)",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "Positive predictive value",
+    "npv": "Negative predictive value",
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "brier": "Brier score (lower is better)",
+    "log_loss": "Log-loss in nats (lower is better)",
+}
+_SHARES = {"sensitivity", "specificity", "ppv", "npv", "accuracy"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure as a table shows it.
+
+    Args:
+        value: The number, or "undefined", or a dash where it was not computed.
+        interval: Its 95 % interval, or nothing.
+        note: How many images, or why it is undefined.
+    """
+
+    value: str
+    interval: str
+    note: str
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number for people.
+
+    Args:
+        value: None or ``nan`` reads "undefined".
+        digits: After the point.
+
+    Example:
+        >>> number(0.98765), number(float("nan"))
+        ('0.988', 'undefined')
+    """
+    return "undefined" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Write a share as a percentage, a dash of nothing.
+
+    Args:
+        part: Of the whole.
+        whole: At least 0.
+
+    Example:
+        >>> percent(1, 8), percent(0, 0)
+        ('12.5 %', '–')
+    """
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def interval(figure: Figure) -> str:
+    """Write the ends of a figure's interval, nothing where it has none.
+
+    Args:
+        figure: Any.
+
+    Example:
+        >>> interval(Figure(0.5, 0.25, 0.75, 10))
+        '0.250 to 0.750'
+    """
+    if not (math.isfinite(figure.low) and math.isfinite(figure.high)):
+        return ""
+    return f"{number(figure.low)} to {number(figure.high)}"
+
+
+def cell(key: str, figure: Figure | None) -> Cell:
+    """Return a figure as a table shows it.
+
+    Args:
+        key: As in ``metrics.json``; shares are written with their counts.
+        figure: None where it was not computed.
+
+    Example:
+        >>> cell("sensitivity", Figure(0.9, 0.6, 0.98, 10)).note
+        '9 of 10'
+    """
+    if figure is None:
+        return Cell("–", "", "")
+    if figure.reason:
+        note = figure.reason
+    elif key in _SHARES:
+        note = f"{round(figure.value * figure.n)} of {figure.n}"
+    else:
+        note = f"{figure.n} images"
+    return Cell(number(figure.value), interval(figure), note)
+
+
+def label(key: str) -> str:
+    """Return a figure's name for people.
+
+    Args:
+        key: As in ``metrics.json``.
+
+    Example:
+        >>> label("ppv"), label("auroc/mild")
+        ('Positive predictive value', 'AUROC, mild against the rest')
+    """
+    if key.startswith("auroc/"):
+        return f"AUROC, {key.removeprefix('auroc/')} against the rest"
+    return _LABELS.get(key, key)
+
+
+def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:
+    """Return the keys of all splits in the order of a table: ranking first, accuracy late.
+
+    Args:
+        splits: Figures of each split.
+
+    Example:
+        >>> ordered([{"accuracy": 1, "auroc/b": 1, "auroc": 1}])
+        ['auroc', 'auroc/b', 'accuracy']
+    """
+    keys = list(dict.fromkeys(key for figures in splits for key in figures))
+    places = list(_LABELS)
+    return sorted(
+        keys, key=lambda key: places.index(key.split("/")[0]) if key.split("/")[0] in places else 99
+    )
+
+
+def markdown(value: object) -> object:
+    r"""Escape text so that Markdown shows it as it is, in a table too.
+
+    Args:
+        value: Text is escaped and put on one line, anything else is left.
+
+    Example:
+        >>> markdown("a|b_c <i>")
+        'a\\|b\\_c &lt;i&gt;'
+    """
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    return "".join(f"\\{letter}" if letter in r"\`*_[]|#" else letter for letter in text)

@@ -1,0 +1,167 @@
+"""The run folder: where it is, and what is written into it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from rn50med.data.datamodule import ManifestDataModule
+from rn50med.errors import StorageError
+from rn50med.evaluation.figures import Figure
+from rn50med.evaluation.operating_point import OperatingPoint
+from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
+from rn50med.recipe import dump_yaml
+from rn50med.tasks import Task
+
+FOLDER_VARIABLE = "RN50MED_RUN_FOLDER"
+"""Environment variable by which the first process tells the others the run folder."""
+
+PRIVATE = 0o600
+_PACKAGES = ("torch", "lightning", "timm", "monai", "torchmetrics", "numpy", "pillow", "scikit-learn", "pandas")
+
+
+def make_run_folder(output: str | None, name: str) -> Path:
+    """Make a run folder, once, before other processes start; they find the same one.
+
+    Args:
+        output: Where the user wants it; ``runs/NAME/TIME-HEX`` where None.
+        name: Name of the recipe.
+
+    Raises:
+        StorageError: If the folder is not empty, or cannot be made.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ:
+        return Path(os.environ[FOLDER_VARIABLE])
+    time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = Path(output) if output else Path("runs") / name / f"{time}-{secrets.token_hex(2)}"
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StorageError(f"{folder}: is not empty; give --output a new folder, or leave it out.")
+        for place in (folder, folder / "checkpoints", folder / "predictions"):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not output:
+            (folder.parent / "latest").write_text(folder.name + "\n", encoding="utf-8")
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written ({error.strerror}); give --output another place.") from error
+    os.environ[FOLDER_VARIABLE] = str(folder.resolve())
+    return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    Args:
+        path: The file.
+        text: What it holds.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8") as file:
+        file.write(text)
+    partial.replace(path)
+
+
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts as JSON, keys in their order.
+
+    Args:
+        path: The file.
+        facts: Plain values; none may be infinite or not a number.
+    """
+    write_private(path, json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """Write the resolved recipe, which repeats the run.
+
+    Args:
+        folder: The run folder.
+        recipe: Plain values.
+    """
+    head = "# What this run was made of; repeat it with: python -m rn50med fit --recipe <this file>\n"
+    write_private(folder / "recipe.yaml", head + dump_yaml(dict(recipe)))
+
+
+def write_manifest(folder: Path, data: ManifestDataModule) -> None:
+    """Write the images as used, with their splits.
+
+    Args:
+        folder: The run folder.
+        data: Prepared.
+    """
+    write_private(folder / "manifest.csv", data.manifest.table.to_csv(index=False, lineterminator="\n"))
+
+
+def prediction_frame(
+    task: Task, predictions: Predictions, data: ManifestDataModule, point: OperatingPoint | None
+) -> pd.DataFrame:
+    """Return a prediction file's rows: image, patient, target, probabilities, logits, call.
+
+    Args:
+        task: Names the columns.
+        predictions: One row per image.
+        data: Knows images and patients.
+        point: Operating point of the calls.
+    """
+    known = data.manifest.table.iloc[predictions.index]
+    columns: dict[str, Any] = {"image": known["image"].to_numpy(), "patient": known["patient"].to_numpy()}
+    columns["target"] = task.target_names(predictions.target)
+    return pd.DataFrame(columns | task.output_columns(predictions.logits, point))
+
+
+def write_predictions(path: Path, frame: pd.DataFrame) -> None:
+    """Write a prediction file.
+
+    Args:
+        path: The file.
+        frame: Its rows.
+    """
+    text = frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n")
+    write_private(path, text)
+
+
+def plain_figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
+    """Return figures as JSON holds them.
+
+    Args:
+        figures: By name.
+    """
+    return {name: figure.as_json() for name, figure in figures.items()}
+
+
+def environment(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts on software and machine that name neither host, user nor path.
+
+    Args:
+        training: Facts on the run to add.
+    """
+    return {
+        "rn50med": version("rn50med"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: version(name) for name in _PACKAGES},
+        "threads": torch.get_num_threads(),
+        **training,
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number, or None where it is not finite.
+
+    Args:
+        value: The number.
+    """
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,278 @@
+"""The Lightning module: a task, a backbone, a head, and how they are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from rn50med.errors import NumericalError, RecipeError, StorageError, listed
+from rn50med.evaluation.operating_point import OperatingPoint
+from rn50med.evaluation.predictions import Predictions, PredictionTable
+from rn50med.model.backbone import ResNet50
+from rn50med.model.heads import Head, HeadFactory, LinearHead
+from rn50med.model.weights import LoadReport
+from rn50med.parts import Part, Specification, build, build_factory, factory_specification
+from rn50med.tasks import Task
+from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
+
+OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
+CHECKPOINT_KEY = "rn50med"
+"""Where a checkpoint keeps what rn50med needs to build its module again."""
+
+
+class FineTuneModule(LightningModule):
+    """Fine-tunes a backbone with a head on a task.
+
+    It works in anybody's Trainer, with a `ManifestDataModule` or a DataLoader of one's own, whose batches
+    are dictionaries with ``image`` in [0, 1], ``target`` and, where several processes evaluate, ``index``;
+    or pairs of image and target.
+
+    Args:
+        task: What is predicted.
+        backbone: Pixels to feature maps; a ResNet-50 for grey images where it is not given.
+        head: Makes the head, given the feature maps' channels and the number of logits.
+        optimizer: Makes the optimizer, given parameter groups.
+        schedule: Makes the schedule of the learning rate, given optimizer and number of steps.
+        pretrained_lr_factor: Factor on the learning rate where the backbone starts from pretrained
+            weights, which a rate that is right for random ones would wash out; above 0.
+        patience: Epochs without a better val figure after which training stops, counted from the middle of
+            the schedule on; 0 never stops.
+
+    Shape:
+        - image: ``(B, C, H, W)``, in [0, 1].
+        - output: logits, ``(B, K)``, 32-bit.
+
+    Raises:
+        RecipeError: If a part cannot be kept in a checkpoint.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        backbone: ResNet50 | None = None,
+        head: HeadFactory = LinearHead,
+        optimizer: OptimizerFactory = AdamW,
+        schedule: ScheduleFactory = WarmupCosine,
+        pretrained_lr_factor: float = 0.1,
+        patience: int = 5,
+    ) -> None:
+        super().__init__()
+        self.task = task
+        self.backbone = ResNet50() if backbone is None else backbone
+        self.head: Head = head(self.backbone.channels, task.num_outputs)
+        self.optimizer_factory = optimizer
+        self.schedule_factory = schedule
+        self.pretrained_lr_factor = pretrained_lr_factor
+        self.patience = patience
+        self.operating_point: OperatingPoint | None = None
+        self.load_report: LoadReport | None = None
+        self.preprocessing: Specification | None = None
+        self.predictions: dict[str, Predictions] = {}
+        self._tables = {split: PredictionTable(task.num_outputs) for split in ("val", "test")}
+        self._trained = False
+        self.specification: Specification = {
+            "task": task.specification(),
+            "backbone": self.backbone.specification(),
+            "head": factory_specification(head, "head"),
+            "optimizer": factory_specification(optimizer, "optimizer"),
+            "schedule": factory_specification(schedule, "schedule"),
+            "pretrained_lr_factor": float(pretrained_lr_factor),
+            "patience": int(patience),
+        }
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path | IO[bytes], map_location: Any = "cpu"
+    ) -> FineTuneModule:
+        """Build a module as it was trained, from its checkpoint alone; nothing but tensors is unpickled.
+
+        Args:
+            checkpoint_path: The checkpoint.
+            map_location: Where tensors go, as for ``torch.load``.
+
+        Raises:
+            StorageError: If it is no checkpoint of rn50med's, or is damaged.
+        """
+        checkpoint = read_checkpoint(checkpoint_path, map_location)
+        kept = dict(checkpoint[CHECKPOINT_KEY]["module"])
+        bases: dict[str, type[Any]] = {"task": Task, "backbone": ResNet50}
+        factories: dict[str, type[Any]] = {"head": Head, "optimizer": Optimizer, "schedule": LRScheduler}
+        kept |= {name: build(kept[name], base) for name, base in bases.items()}
+        kept |= {name: build_factory(kept[name], base) for name, base in factories.items()}
+        module = cls(**kept)
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+        return module.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits of a batch of images."""
+        image = image.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.head(self.backbone(image))).float()
+
+    def setup(self, stage: str) -> None:
+        """Read the weights to start from, once, and lay memory out as convolutions like it."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        transforms = getattr(getattr(self._trainer, "datamodule", None), "transforms", None)
+        if isinstance(transforms, Part):
+            self._check_channels(getattr(transforms, "channels", None))
+            self.preprocessing = transforms.specification()
+        if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
+            self.load_report = self.backbone.load_weights()
+            self._trained = True
+
+    def _check_channels(self, channels: int | None) -> None:
+        if channels not in {None, self.backbone.in_channels}:
+            raise RecipeError(
+                f"model.backbone.in_channels: is {self.backbone.in_channels}, but the transforms give images of "
+                f"{channels}; write --model.backbone.in_channels {channels}."
+            )
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        image, target, index = unpack(batch)
+        loss = self.task.loss(self(image), target)
+        if not torch.isfinite(loss):
+            where = "unknown" if index is None else listed(index.tolist())
+            raise NumericalError(
+                f"training: the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}, "
+                f"rows {where} of manifest.csv; lower the learning rate, or train in 32 bits with "
+                "--trainer.precision 32-true."
+            )
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Add a batch to the table of val."""
+        self._collect("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Add a batch to the table of test."""
+        self._collect("test", batch)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return probabilities of a batch, shape as `Task.probabilities`."""
+        return self.task.probabilities(self(unpack(batch, labelled=False)[0]).double())
+
+    def _collect(self, split: str, batch: Any) -> None:
+        image, target, index = unpack(batch)
+        table = self._tables[split]
+        if index is None:
+            if self.trainer.world_size > 1:
+                raise RecipeError(
+                    "batch: has no 'index', without which images that a sampler repeats for several processes "
+                    "cannot be told apart; add the image's number to each batch as 'index'."
+                )
+            start = sum(len(seen) for seen in table.index)
+            index = torch.arange(start, start + len(target), device=target.device)
+        table.to(target.device).update(index, self(image), target)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of val, and choose the operating point on it."""
+        self._finish("val")
+        self.operating_point = self.task.operating_point(self.predictions["val"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the figures of test; the operating point stays as val had it."""
+        self._finish("test")
+
+    def _finish(self, split: str) -> None:
+        table = self._tables[split]
+        found = self.predictions[split] = table.predictions()
+        table.reset()
+        loss = self.task.loss(torch.from_numpy(found.logits), torch.from_numpy(found.target))
+        figures = {"loss": float(loss), **self.task.watched(found)}
+        # Every rank has the whole table, so that nothing is left to be averaged.
+        self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, sync_dist=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return optimizer and schedule, without decay on norms and biases."""
+        optimizer = build_optimizer(self.optimizer_factory, self, self.lr_factor)
+        schedule = self.schedule_factory(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def lr_factor(self) -> float:
+        """Factor on the learning rate: less than 1 where pretrained weights were loaded."""
+        pretrained = self.load_report is not None and self.load_report.used != "none"
+        return self.pretrained_lr_factor if pretrained else 1.0
+
+    def default_callbacks(self, folder: str | Path | None = None) -> list[Callback]:
+        """Return what keeps the best epoch and the last, stops in time, and tells how fast it goes.
+
+        Args:
+            folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
+        """
+        from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
+
+        return default_callbacks(f"val/{self.task.monitor}", self.patience, folder)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep, in plain types, what builds the module again and what its numbers mean."""
+        point = None if self.operating_point is None else self.operating_point.as_dict()
+        checkpoint[CHECKPOINT_KEY] = {
+            "module": self.specification,
+            "classes": list(self.task.classes),
+            "preprocessing": self.preprocessing,
+            "operating_point": point,
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take over what `on_save_checkpoint` kept; the starting weights are not read again."""
+        kept = checkpoint[CHECKPOINT_KEY]
+        point = kept["operating_point"]
+        self.operating_point = None if point is None else OperatingPoint.from_dict(point)
+        self.preprocessing = kept["preprocessing"]
+        self._trained = True
+
+
+def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return image, target and index of a batch, however it is written.
+
+    Args:
+        batch: A dictionary with ``image``, ``target`` (or ``label``) and perhaps ``index``; or a pair.
+        labelled: Whether a target is needed; an empty one stands for it where not.
+
+    Raises:
+        RecipeError: If it is neither.
+    """
+    if isinstance(batch, Mapping) and "image" in batch:
+        target = batch.get("target", batch.get("label"))
+        if target is not None or not labelled:
+            return batch["image"], torch.empty(0) if target is None else target, batch.get("index")
+    elif isinstance(batch, list | tuple) and len(batch) == 2:
+        return batch[0], batch[1], None
+    elif isinstance(batch, Tensor) and not labelled:
+        return batch, torch.empty(0), None
+    have = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
+    raise RecipeError(f"batch: is {have}; give a dictionary with image and target, or a pair of them.")
+
+
+def read_checkpoint(path: str | Path | IO[bytes], map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of rn50med's; nothing but tensors and plain types is unpickled.
+
+    Args:
+        path: The checkpoint.
+        map_location: Where tensors go.
+
+    Raises:
+        StorageError: If it is missing, damaged, or not one of rn50med's.
+    """
+    name = path if isinstance(path, str | Path) else "checkpoint"
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError:
+        raise StorageError(f"{name}: there is no such checkpoint; give a run folder or a .ckpt file.") from None
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file
+        reason = "\n".join(str(error).split("\n")[:1])
+        raise StorageError(f"{name}: cannot be read as a checkpoint ({reason}); use another one.") from error
+    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
+        raise StorageError(f"{name}: is no checkpoint of rn50med's; give one that `fit` wrote.")
+    return checkpoint
