@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rn50med.cli.fit import fit
     from rn50med.data.datamodule import ManifestDataModule
     from rn50med.data.manifest import Manifest
     from rn50med.data.transforms import Radiograph
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rn50med.recipe import load_recipe
     from rn50med.tasks import Binary, MultiClass, Task
     from rn50med.training.module import FineTuneModule
-    from rn50med.training.run import Run, fit
+    from rn50med.training.run import Run
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
 def _home(name: str) -> str | None:
     """Return the module that a public name comes from."""
     homes = {
+        "rn50med.cli.fit": ("fit",),
         "rn50med.data.datamodule": ("ManifestDataModule",),
         "rn50med.data.manifest": ("Manifest",),
         "rn50med.data.transforms": ("Radiograph",),
@@ -57,7 +59,7 @@ def _home(name: str) -> str | None:
         "rn50med.recipe": ("load_recipe",),
         "rn50med.tasks": ("Binary", "MultiClass", "Task"),
         "rn50med.training.module": ("FineTuneModule",),
-        "rn50med.training.run": ("Run", "fit"),
+        "rn50med.training.run": ("Run",),
     }
     return next((module for module, names in homes.items() if name in names), None)
 

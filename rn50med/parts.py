@@ -110,8 +110,10 @@ def factory_specification(factory: Callable[..., object], kind: str) -> Specific
     if isinstance(factory, partial):
         if isinstance(factory.func, type) and not factory.args:
             return specification_of(factory.func, factory.keywords)
-        if len(factory.args) == 1 and isinstance(factory.args[0], type):  # as jsonargparse builds them
-            return specification_of(factory.args[0], factory.keywords)
+        # jsonargparse hands over a partial of its own instantiators, with the class behind them
+        classes = [argument for argument in factory.args if isinstance(argument, type)]
+        if len(classes) == 1 and factory.args[-1] is classes[0]:
+            return specification_of(classes[0], factory.keywords)
     raise RecipeError(
         f"{kind}: {factory!r} cannot be kept in a checkpoint; give a class, or functools.partial(Class, option=value)."
     )

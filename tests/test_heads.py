@@ -99,7 +99,7 @@ def test_a_head_without_forward_is_told_so() -> None:
 
 def test_a_head_that_no_checkpoint_can_hold_is_refused() -> None:
     with pytest.raises(RecipeError, match="cannot be kept in a checkpoint"):
-        check_head(lambda channels, num_outputs: LinearHead(channels, num_outputs))
+        check_head(lambda *sizes: LinearHead(*sizes, dropout=0.5))
 
 
 @pytest.mark.parametrize("factory", [LinearHead, PyramidHead])

@@ -58,7 +58,7 @@ def test_drawing_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("size", [64, 256])
 @pytest.mark.parametrize("finding", range(14))
 def test_a_finding_changes_nothing_outside_its_mask(finding: int, size: int) -> None:
     healthy, ill = draw_film(1, 8, 2, [], size), draw_film(1, 8, 2, [finding], size)
@@ -91,7 +91,7 @@ def test_a_box_is_the_bounds_of_its_mask_inside_the_film(patient: int, size: int
 
 
 def test_a_finding_covers_lung_but_never_most_of_the_film() -> None:
-    shares = [draw_film(0, patient, 0, [0]).masks[0].mean() for patient in range(40)]
+    shares = [draw_film(0, patient, 0, [0], size=128).masks[0].mean() for patient in range(24)]
     assert min(shares) > 0.01
     assert max(shares) < 0.25
 
@@ -107,14 +107,16 @@ def test_seeds_give_other_patients() -> None:
 
 
 def test_films_of_one_patient_share_their_anatomy() -> None:
-    def aligned_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-        ranks = [np.argsort(np.argsort(film, axis=None)) / film.size for film in (a, b)]
-        return float(np.abs(ranks[0] - ranks[1]).mean())
+    """A film is nearer to the same patient's other films than to most other patients'."""
 
-    films = {(p, f): draw_film(4, p, f, [], 64).pixels for p in range(16) for f in range(2)}
-    own = np.mean([aligned_difference(films[p, 0], films[p, 1]) for p in range(16)])
-    other = np.mean([aligned_difference(films[p, 0], films[(p + 1) % 16, 1]) for p in range(16)])
-    assert own < 0.9 * other
+    def ranks(patient: int, film: int) -> Array:
+        pixels = draw_film(4, patient, film, [], 64).pixels
+        return np.argsort(np.argsort(pixels, axis=None)) / pixels.size  # free of the exposure
+
+    first, second = (np.stack([ranks(p, f) for p in range(24)]) for f in (0, 1))
+    apart = np.abs(first[:, None] - second[None]).mean(axis=-1)
+    nearer = (apart.diagonal()[:, None] < apart).mean()
+    assert nearer > 0.6
 
 
 def test_a_film_looks_alike_at_every_size() -> None:
@@ -126,22 +128,22 @@ def test_a_film_looks_alike_at_every_size() -> None:
 
 
 def test_fourteen_findings_have_pairwise_different_textures() -> None:
-    """The power spectra of no two of them are alike, whatever the place, phase and exposure."""
+    """A finding is nearest to itself on other patients by its spectrum, and by whether it is
+    made of dots or of holes, which have the same spectrum.
+    """
+    patients, findings = range(12), range(14)
+    healthy = [draw_film(0, patient, 0, [], size=128).pixels.astype(float) for patient in patients]
 
-    def spectrum(finding: int, patients: range) -> Array:
-        total = np.zeros((96, 96))
-        for patient in patients:
-            ill, healthy = (draw_film(0, patient, 0, which).pixels for which in ([finding], []))
-            change = np.subtract(ill, healthy, dtype=float)
-            power = np.abs(np.fft.fftshift(np.fft.fft2(change)))[80:176, 80:176]
-            total += power / np.linalg.norm(power)
-        # Skewness tells dots from holes, which have the same spectrum.
-        skew = np.sign((change**3).mean()) * 0.5
-        return np.append(total.ravel() / np.linalg.norm(total), skew)
+    def signature(finding: int, group: range) -> Array:
+        changes = [draw_film(0, patient, 0, [finding], 128).pixels - healthy[patient] for patient in group]
+        spectra = [np.abs(np.fft.fftshift(np.fft.fft2(change)))[32:96, 32:96] for change in changes]
+        mean = sum(spectrum / np.linalg.norm(spectrum) for spectrum in spectra)
+        skew = np.mean([(change**3).mean() / (change**2).mean() ** 1.5 for change in changes])
+        return np.append(mean.ravel() / np.linalg.norm(mean), 0.1 * skew)
 
-    findings = range(14)
-    first = np.stack([spectrum(finding, range(16)) for finding in findings])
-    second = np.stack([spectrum(finding, range(16, 32)) for finding in findings])
+    first, second = (
+        np.stack([signature(f, group) for f in findings]) for group in (patients[:6], patients[6:])
+    )
     apart = np.linalg.norm(first[:, None] - second[None], axis=-1)
     assert apart.argmin(axis=1).tolist() == list(findings)
 
@@ -156,9 +158,9 @@ def test_a_texture_is_neither_brighter_nor_darker_than_its_surroundings() -> Non
 
 
 def test_neither_thumbnail_nor_histogram_gives_the_finding_away() -> None:
-    """Films of 128 pixels are a quarter of the work and hold the same shapes and grey values."""
-    rows = cohort(0)
-    films = [draw_film(0, row.patient, row.film, findings_of(row), size=128).pixels for row in rows]
+    """Films of 96 pixels are a seventh of the work and hold the same shapes and grey values."""
+    rows = [row for row in cohort(0) if row.split != "val"]
+    films = [draw_film(0, row.patient, row.film, findings_of(row), size=96).pixels for row in rows]
     thumbnails = [
         np.asarray(Image.fromarray(film).resize((16, 16), Image.Resampling.BOX), float).ravel()
         for film in films

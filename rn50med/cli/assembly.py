@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from rn50med.cli.arguments import PARSER_MODE, Ready, parse
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Transforms
 from rn50med.errors import RecipeError
@@ -28,12 +28,6 @@ from rn50med.training.precision import fast_precision
 from rn50med.training.run import Evaluation, Plan, Recorder
 from rn50med.training.tracking import Tracking, wandb_logger
 
-SHORTCUTS = {"--wandb": "--tracking.wandb"}
-"""Short options and the keys that they stand for."""
-
-PARSER_MODE = "rn50med"
-"""Name under which jsonargparse knows our YAML loader."""
-
 __all__ = ["Assembly", "Head", "Transforms", "hush", "listen"]  # the bases: their subclasses have short names
 
 
@@ -41,13 +35,12 @@ class Assembly(LightningCLI):
     """Builds task, data, model and trainer from recipes and options.
 
     Args:
-        arguments: Recipes first, options after them.
-        recipe_name: Names the folder of the run.
-        instantiate: Build the parts; else only parse.
+        ready: Checked arguments.
     """
 
-    def __init__(self, arguments: Sequence[str], recipe_name: str) -> None:
-        self.recipe_name = recipe_name
+    def __init__(self, ready: Ready) -> None:
+        self.ready = ready
+        self.recipe_name = Path(ready.recipes[-1]).stem if ready.recipes else "fit"
         super().__init__(
             FineTuneModule,
             ManifestDataModule,
@@ -55,7 +48,6 @@ class Assembly(LightningCLI):
             seed_everything_default=0,
             trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
             parser_kwargs={"parser_mode": PARSER_MODE, "prog": "rn50med fit", "exit_on_error": False},
-            args=list(arguments),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -78,8 +70,8 @@ class Assembly(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, without Lightning's warning that there is a command line too."""
-        self.config = parser.parse_args(args)
+        """Check every key and parse; Lightning's own way stops at the first fault."""
+        self.config = parse(parser, self.ready)
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""
@@ -162,14 +154,14 @@ def hush() -> None:
         warnings.filterwarnings("ignore", message=pattern)
 
 
-def need_recipe(recipes: Sequence[str]) -> None:
+def need_recipe(ready: Ready) -> None:
     """Refuse to fit without a recipe.
 
     Args:
-        recipes: Names or files.
+        ready: Checked arguments.
 
     Raises:
         RecipeError: If there is none.
     """
-    if not recipes:
+    if not ready.recipes and not {"-h", "--help"} & set(ready.options):
         raise RecipeError("fit: no recipe was given; add --recipe NAME (`rn50med recipes` lists them).")

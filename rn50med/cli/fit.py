@@ -68,8 +68,8 @@ def _fit(argv: Sequence[str]) -> Run | None:
     from rn50med.cli.assembly import Assembly, need_recipe  # noqa: PLC0415
 
     ready = prepare(argv)
-    need_recipe(ready.recipes)
-    assembly = Assembly(ready.arguments, Path(ready.recipes[-1]).stem)
+    need_recipe(ready)
+    assembly = Assembly(ready)
     data = assembly.data
     try:
         facts = data.prepared.audit

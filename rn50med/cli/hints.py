@@ -86,6 +86,21 @@ def names_only(hint: object) -> bool:
     )
 
 
+def is_plain(hint: object, word: str) -> bool:
+    """Return whether a word of the command line is a number, truth value or null that a hint takes.
+
+    Args:
+        hint: Any type hint.
+        word: The word.
+
+    Example:
+        >>> is_plain(int | str, "3"), is_plain(bool | None, "3")
+        (True, False)
+    """
+    read = _read(word)
+    return not isinstance(read, str) and any(_is(read, member) for member in alternatives(hint))
+
+
 def misfit(hint: object, value: object, text: bool) -> str | None:
     """Return what is wrong with a plain value, or None where it fits or cannot be judged here.
 
@@ -96,7 +111,7 @@ def misfit(hint: object, value: object, text: bool) -> str | None:
 
     Example:
         >>> misfit(int, "12:30", text=False)
-        "'12:30' is not a whole number"
+        "'12:30' is not a whole number."
     """
     members = alternatives(hint)
     plain = [member for member in members if member in dict(_WORDS)]
@@ -110,11 +125,12 @@ def misfit(hint: object, value: object, text: bool) -> str | None:
         or (text and (str in plain or value in literals))
     ):
         return None
-    guess = nearest(str(value), [str(item) for item in literals])
     known = [word for kind, word in _WORDS if kind in plain] + [repr(item) for item in literals]
-    hint_of = f"; did you mean {guess!r}?" if guess else ""
-    quote = f"; quote it: '{value}'" if str in plain and not isinstance(value, dict | list) else ""
-    return f"{value!r} is not {' or '.join(known)}{hint_of}{quote}"
+    guess = nearest(str(value), [str(item) for item in literals])
+    remedy = f"; did you mean {guess!r}?" if guess else "."
+    if str in plain and isinstance(value, int | float):
+        remedy = f"; quote it: '{str(value).lower()}'."
+    return f"{value!r} is not {' or '.join(known)}{remedy}"
 
 
 def _read(value: object) -> object:

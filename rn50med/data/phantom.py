@@ -8,6 +8,7 @@ look at it closely: neither a thumbnail nor a histogram gives it away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,7 @@ class _Style:
         angle: Of the first wave, in radians; in a quarter turn, so that no style is
             another one's mirror image.
         patches: How many places the finding takes, at the least and at the most.
+        reach: Size of a patch, as a multiple of the first finding's.
         stretch: Length over width of a patch.
     """
 
@@ -73,19 +75,22 @@ class _Style:
     wavelength: float
     angle: float
     patches: tuple[int, int]
+    reach: float
     stretch: float
 
     @classmethod
     def of(cls, finding: int) -> _Style:
         """Return the style of a finding; the first fifteen differ in pattern or in scale."""
         waves, sign = ((3, 1), (1, 1), (3, -1), (2, 1), (0, 1))[finding % 5]
+        octave = finding // 5 % 3
         turn = finding * 0.618 % 1  # the golden ratio: successive angles never bunch
         return cls(
             waves=waves,
             sign=sign,
-            wavelength=0.042 * 1.4 ** (finding // 5 % 3),
-            angle=turn * np.pi / 2,
+            wavelength=0.042 * 1.4**octave,
+            angle=turn * math.pi / 2,
             patches=(4 - finding % 3, 7 - finding % 3),
+            reach=1.2**octave,  # a coarser pattern needs room to be seen
             stretch=1 + 0.25 * (finding % 4),
         )
 
@@ -95,21 +100,21 @@ class _Style:
         Shape:
             - x, y: any, the same; the output has it too.
         """
-        turns = np.float32(2 * np.pi / self.wavelength)
+        turns = 2 * math.pi / self.wavelength
         bent_x = turns * (x + 0.15 * self.wavelength * np.sin(turns * y / 3.1))
         bent_y = turns * (y + 0.15 * self.wavelength * np.sin(turns * x / 2.7))
         if self.waves == 0:
-            return np.sqrt(2) * np.cos(np.hypot(bent_x, bent_y))
-        angles = self.angle + np.pi * np.arange(self.waves) / self.waves
-        total = sum(np.cos(bent_x * np.cos(a) + bent_y * np.sin(a)) for a in angles)
-        return np.asarray(self.sign * total * np.sqrt(2 / self.waves), dtype=np.float32)
+            return np.asarray(math.sqrt(2) * np.cos(np.hypot(bent_x, bent_y)))
+        angles = [self.angle + math.pi * wave / self.waves for wave in range(self.waves)]
+        total = sum(np.cos(bent_x * math.cos(a) + bent_y * math.sin(a)) for a in angles)
+        return np.asarray(self.sign * math.sqrt(2 / self.waves) * total)
 
 
 def draw_film(seed: int, patient: int, film: int, findings: Collection[int], size: int = 256) -> PhantomFilm:
     """Draw one film of one patient.
 
-    The same arguments give the same film, on any machine and in any order. Another film of
-    the patient shows the same anatomy at another position and exposure. A finding changes
+    The same arguments give the same film, whatever was drawn before. Another film of the
+    patient shows the same anatomy at another position and exposure. A finding changes
     nothing outside its mask.
 
     Args:
@@ -206,10 +211,10 @@ def _opacities(thorax: Thorax, rng: np.random.Generator, x: Field, y: Field) -> 
     """Return smooth shadows and clearings that mean nothing, as every film has some."""
     total = np.zeros_like(x)
     for _ in range(rng.integers(2, 6)):
-        radius, strength = rng.uniform(0.04, 0.09), rng.choice((-1, 1)) * rng.uniform(0.03, 0.12)
+        radius, strength = rng.uniform(0.04, 0.09), rng.uniform(0.03, 0.12) * (-1) ** int(rng.integers(2))
         left, top = thorax.spot(rng, radius)
         away = np.square((x - left) / radius) + np.square((y - top) / (radius * rng.uniform(0.7, 1.4)))
-        total += np.float32(strength) * np.square(np.clip(1 - away, 0, 1))
+        total += strength * np.square(np.clip(1 - away, 0, 1))
     return total
 
 
@@ -223,19 +228,19 @@ def _add_finding(
 ) -> NDArray[np.bool_]:
     """Add a finding to ``absorbed`` in place and return the pixels it has touched."""
     style, touched = _Style.of(finding), np.zeros(absorbed.shape, dtype=np.bool_)
-    severity = rng.uniform(0.045, 0.13)  # from barely to plainly visible
+    severity = rng.uniform(0.055, 0.14)  # from barely to plainly visible
     for _ in range(rng.integers(*style.patches, endpoint=True)):
-        radius, strength = rng.uniform(0.055, 0.09), severity * rng.uniform(0.8, 1.2)
+        radius, strength = style.reach * rng.uniform(0.055, 0.09), severity * rng.uniform(0.8, 1.2)
         left, top = thorax.spot(rng, radius)
-        near = np.hypot(grid[0] - left, grid[1] - top) < style.stretch * radius
+        near = np.square(grid[0] - left) + np.square(grid[1] - top) < (style.stretch * radius) ** 2
         rows, columns = _slices(near)
         x, y = (axis[rows, columns] - at for axis, at in zip(grid, (left, top), strict=True))
-        c, s = np.cos(style.angle), np.sin(style.angle)
+        c, s = math.cos(style.angle), math.sin(style.angle)
         away = np.hypot((x * c + y * s) / style.stretch, y * c - x * s)
-        edge = soft_step(np.float32(0.75) - away / np.float32(radius), 0.5)
-        edge *= thorax.air(x + np.float32(left), y + np.float32(top))
-        origin = rng.uniform(-0.5, 0.5, size=2) * style.wavelength
-        pattern = style.texture(x + np.float32(origin[0]), y + np.float32(origin[1]))
+        edge = soft_step(0.75 - away / radius, 0.5)
+        edge *= thorax.air(x + left, y + top)
+        aside, above = (style.wavelength * rng.uniform(-0.5, 0.5) for _ in range(2))
+        pattern = style.texture(x + aside, y + above)
         pattern -= (pattern * edge).sum() / max(float(edge.sum()), 1e-6)  # no brighter, no darker
         shown = edge > 0.04  # below, a step of less than one grey value
         absorbed[rows, columns] += ndimage.gaussian_filter(strength * edge * pattern, blur) * shown
@@ -249,10 +254,8 @@ def _expose(absorbed: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     gain, middle, gamma = rng.uniform(3.2, 4.8), rng.uniform(0.26, 0.36), rng.uniform(0.8, 1.25)
     strength = rng.uniform(0.008, 0.022) * size / 256  # per pixel: a finer one catches fewer quanta
     noise = rng.standard_normal(absorbed.shape, dtype=np.float32)
-    light = 1 / (
-        1 + np.exp(-np.float32(gain) * (absorbed + np.float32(strength) * noise - np.float32(middle)))
-    )
-    return (255 * light ** np.float32(gamma) + 0.5).astype(np.uint8)
+    light = 1 / (1 + np.exp(gain * (middle - absorbed - strength * noise)))
+    return np.asarray(255 * light**gamma + 0.5, dtype=np.uint8)
 
 
 def _slices(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -195,8 +195,8 @@ def match_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Pa
         if name in state and state[name].shape != own[name].shape
     ]
     missing = tuple(name for name in own if name not in state and name not in counters)
-    unexpected = tuple(name for name in state if name not in own)
-    foreign = [name for name in unexpected if re.match(r"(conv1|bn1|layer\d+)\.", name)]
+    unexpected = tuple(sorted(name for name in state if name not in own))
+    foreign = [name for name in unexpected if re.match(r"(conv1|bn1|layer\d+)\..*(weight|bias)$", name)]
     if misshapen or foreign or len(missing) > _MOST_MISSING * len(own):
         named = (("of another shape", misshapen), ("missing", missing), ("of no ResNet-50", foreign))
         faults = "; ".join(

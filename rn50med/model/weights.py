@@ -129,10 +129,10 @@ def _existing(requested: str) -> Path:
         )
     if path.exists():
         return path
-    guess = None
-    if path.parent.is_dir():
-        guess = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in _SUFFIXES))
-    guess = str(path.parent / guess) if guess else nearest(requested, KEYWORDS)
+    guess = nearest(requested, KEYWORDS)
+    if guess is None and path.parent.is_dir():
+        near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in _SUFFIXES))
+        guess = str(path.parent / near) if near else None
     hint = f"did you mean {guess!r}? " if guess else ""
     raise RecipeError(
         f"weights {requested!r}: there is no such file; {hint}Give a file ({listed(_SUFFIXES)}) or one of "
@@ -250,17 +250,17 @@ def _opened(path: Path, head: bytes) -> object:
 def _unpickled(path: Path) -> object:
     try:
         bad = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
-        content = torch.load(path, map_location="cpu", weights_only=True) if bad is None else None
+        if bad is None:
+            with path.open("rb") as file:  # by its name, torch would take it for safetensors
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RecipeError(
+            f"weights {str(path)!r}: holds more than tensors and plain values (or is damaged), which could run "
+            "code when opened, and was refused; ask for the state_dict alone, best as .safetensors."
+        ) from error
     except Exception as error:  # a damaged pickle fails in any way there is
-        if isinstance(error, pickle.UnpicklingError) and "global" in str(error).casefold():
-            raise RecipeError(
-                f"weights {str(path)!r}: holds more than tensors and plain values, which could run code when "
-                "opened, and was refused; ask for the state_dict alone, best as .safetensors."
-            ) from error
         raise _damaged(path, f"is cut off or damaged ({type(error).__name__})") from error
-    if bad is not None:
-        raise _damaged(path, f"is damaged (checksum of {bad!r})")
-    return content
+    raise _damaged(path, f"is damaged (checksum of {bad!r})")
 
 
 def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from rn50med.evaluation.metrics import precision_recall_points, roc_points
 from rn50med.evaluation.report.content import main_split
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.plots import MUTED, Frame, Line, chart, series
-from rn50med.evaluation.report.wording import number
+from rn50med.evaluation.report.wording import NOTHING, number
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Drawing:
 
 def _value(facts: Facts, split: str, key: str) -> str:
     figure = facts.figures.get(split, {}).get(key)
-    return number(figure.value) if figure is not None else "–"
+    return number(figure.value) if figure is not None else NOTHING
 
 
 def _columns(facts: Facts) -> list[tuple[int, str, str]]:
@@ -51,9 +51,9 @@ def _curves(facts: Facts, kind: str) -> list[Line]:
             x, y = points(predicted.probabilities[:, index], predicted.target == index)
             if not x.size:
                 continue
-            key = key if kind == "roc" else "auprc"
-            area = _value(facts, split, key) if facts.positive is not None or kind == "roc" else ""
-            text = " ".join(part for part in (split if facts.positive is not None else name, area) if part)
+            text = name if facts.positive is None else split
+            if kind == "roc" or facts.positive is not None:
+                text += f" {_value(facts, split, key if kind == 'roc' else 'auprc')}"
             colour = MUTED if split != main else series(place)
             lines.append(Line(text, x, y, colour, steps=kind != "roc"))
     return lines

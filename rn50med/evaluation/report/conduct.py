@@ -39,7 +39,8 @@ def _epochs(training: Mapping[str, Any]) -> str:
     text = f"{training.get('epochs_run')} of {training.get('epochs_planned')} planned"
     if training.get("stopped_early"):
         text += ", stopped early"
-    return f"{text}; epoch {training.get('best_epoch')} (counted from 0) was kept, the best by {training.get('monitor')}"
+    kept = f"epoch {training.get('best_epoch')} (counted from 0) was kept"
+    return f"{text}; {kept}, the best by {training.get('monitor')}"
 
 
 def _machine(found: Mapping[str, Any]) -> str:
@@ -64,13 +65,13 @@ def _software(found: Mapping[str, Any]) -> str:
 
 
 _NEVER_DONE = (
-    "No external validation: no image of another hospital, scanner or time was seen unless the splits say so.",
+    "No external validation: unless the splits say otherwise, test comes from the same source as train.",
     "No calibration: the probabilities were not adjusted, and should not be read as risks.",
     "No subgroups: figures by sex, age, site or scanner were not computed and may be worse than the mean.",
     "One training: another seed gives another model; the intervals know of patients, not of seeds.",
     "No comparison with readers, with a simpler model or with published results.",
     "No review of the images that were called wrongly.",
-    "The openings of the test set were not counted here; each look at it, followed by a change, flatters the figures.",
+    "No count of how often the test set was opened: each look that leads to a change flatters its figures.",
 )
 
 _BY_FILE = {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rn50med.evaluation.report.facts import SPLITS, Facts, Predicted
-from rn50med.evaluation.report.wording import Cell, cell, interval, label, number, ordered, percent
+from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, label, number, ordered, percent
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def headline(facts: Facts) -> Headline | None:
         meaning = f"It is undefined: {figure.reason or 'the classes do not occur'}."
     elif facts.positive is not None:
         meaning = (
-            f"Of an image of class {facts.positive} and one of the other class, drawn at random, the model gives "
-            f"the former the higher probability in {100 * figure.value:.1f} % of cases."
+            f"Of a random image of class {facts.positive} and one of the other class, the first is given "
+            f"the higher probability in {100 * figure.value:.1f} % of cases."
         )
     else:
         meaning = "The mean over the classes, each told apart from all others."
@@ -144,7 +144,10 @@ def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[C
     """
     splits = tuple(split for split in ("test", "val") if split in facts.figures)
     keys = ordered(facts.figures[split] for split in splits)
-    rows = ((label(key), tuple(cell(key, facts.figures[split].get(key)) for split in splits)) for key in keys)
+    names = {key: label(key) for key in keys}
+    if facts.positive is None and "auroc" in names:
+        names["auroc"] += ", mean over the classes"
+    rows = ((names[key], tuple(cell(key, facts.figures[split].get(key)) for split in splits)) for key in keys)
     return splits, tuple(rows)
 
 
@@ -160,7 +163,7 @@ def data_rows(facts: Facts) -> tuple[tuple[str, ...], ...]:
     for name in names:
         images, counts = int(splits[name].get("images", 0)), splits[name].get("classes") or {}
         shares = (f"{counts.get(each, 0)} ({percent(counts.get(each, 0), images)})" for each in facts.classes)
-        rows.append((name, str(splits[name].get("patients", "–")), str(images), *shares))
+        rows.append((name, str(splits[name].get("patients", NOTHING)), str(images), *shares))
     return tuple(rows)
 
 

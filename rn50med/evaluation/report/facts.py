@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,15 +132,18 @@ def _table(path: Path) -> pd.DataFrame:
 def _figures(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
     return {
         key: Figure(
-            *(
-                float("nan") if part.get(end) is None else float(part[end])
-                for end in ("value", "low", "high")
-            ),
-            n=int(part.get("n", 0)),
-            reason=str(part.get("reason", "")),
+            _number(part.get("value")),
+            _number(part.get("low")),
+            _number(part.get("high")),
+            int(part.get("n", 0)),
+            str(part.get("reason", "")),
         )
         for key, part in plain.items()
     }
+
+
+def _number(plain: float | None) -> float:
+    return math.nan if plain is None else float(plain)
 
 
 def _predicted(table: pd.DataFrame, classes: tuple[str, ...], positive: str | None, name: str) -> Predicted:
@@ -152,10 +156,10 @@ def _predicted(table: pd.DataFrame, classes: tuple[str, ...], positive: str | No
     said = known[wanted].astype(float).to_numpy()
     if positive is not None:
         said = np.where(np.arange(len(classes)) == number[positive], said, 1.0 - said)
-    called = known["call"].map(number).fillna(-1) if "call" in known else pd.Series(-1, index=known.index)
+    calls = known["call"] if "call" in known else [""] * len(known)
     return Predicted(
         probabilities=said,
-        target=known["target"].map(number).to_numpy(dtype=np.int64),
-        called=called.to_numpy(dtype=np.int64),
+        target=np.array([number[each] for each in known["target"]], dtype=np.int64),
+        called=np.array([number.get(each, -1) for each in calls], dtype=np.int64),
         patients=int(known["patient"].nunique()),
     )

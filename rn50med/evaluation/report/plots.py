@@ -139,6 +139,7 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         lines: Drawn in their order; the first is on top.
 
     Example:
+        >>> import numpy as np
         >>> line = Line("val", np.array([0.0, 1.0]), np.array([0.0, 1.0]), 1)
         >>> chart(Frame("roc", "A curve.", "x", "y"), [line])[:49]
         '<svg role="img" aria-label="A curve." viewBox="0 '

@@ -20,6 +20,9 @@ _LABELS = {
     "brier": "Brier score (lower is better)",
     "log_loss": "Log-loss in nats (lower is better)",
 }
+NOTHING = "\N{EN DASH}"
+"""What a table shows where there is nothing to show."""
+
 _SHARES = {"sensitivity", "specificity", "ppv", "npv", "accuracy"}
 
 
@@ -53,17 +56,17 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Write a share as a percentage, a dash of nothing.
+    """Write a share as a percentage, a dash for a share of nothing.
 
     Args:
         part: Of the whole.
         whole: At least 0.
 
     Example:
-        >>> percent(1, 8), percent(0, 0)
-        ('12.5 %', '–')
+        >>> percent(1, 8)
+        '12.5 %'
     """
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return f"{100 * part / whole:.1f} %" if whole else NOTHING
 
 
 def interval(figure: Figure) -> str:
@@ -93,7 +96,7 @@ def cell(key: str, figure: Figure | None) -> Cell:
         '9 of 10'
     """
     if figure is None:
-        return Cell("–", "", "")
+        return Cell(NOTHING, "", "")
     if figure.reason:
         note = figure.reason
     elif key in _SHARES:
@@ -130,9 +133,11 @@ def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:
     """
     keys = list(dict.fromkeys(key for figures in splits for key in figures))
     places = list(_LABELS)
-    return sorted(
-        keys, key=lambda key: places.index(key.split("/")[0]) if key.split("/")[0] in places else 99
-    )
+    known = {
+        key: places.index(key.split("/")[0]) if key.split("/")[0] in places else len(places) for key in keys
+    }
+    # A figure stands before the same figure of each class; classes keep their order.
+    return sorted(keys, key=lambda key: (known[key], "/" in key))
 
 
 def markdown(value: object) -> object:

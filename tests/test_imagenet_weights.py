@@ -1,0 +1,254 @@
+"""ImageNet's weights: found in a folder, in the cache, at the hub, or given up on in time."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+from rn50med.errors import RecipeError
+from rn50med.model.backbone import ResNet50
+from rn50med.model.weights import find_weights
+
+NAME = "timm/resnet50.a1_in1k"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+DEAD = "http://127.0.0.1:1"
+
+# HF_ENDPOINT is read when the hub's client is imported. Both wishes at once, so that they wait at the same time.
+CHILD = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from rn50med.errors import Rn50MedError
+from rn50med.model.backbone import ResNet50
+
+def outcome(backbone):
+    started = time.monotonic()
+    try:
+        report = backbone.load_weights()
+        found = {"used": report.used, "text": report.statement}
+    except Rn50MedError as error:
+        found = {"exit": error.exit_code, "kind": type(error).__name__, "text": str(error)}
+    return {**found, "seconds": time.monotonic() - started}
+
+backbones = [ResNet50(weights=wish) for wish in ("auto", "imagenet")]
+with ThreadPoolExecutor() as pool:
+    print(json.dumps(list(pool.map(outcome, backbones))))
+"""
+
+
+def ask(home: Path, endpoint: str) -> subprocess.Popen[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "RN50MED_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**kept, "HF_HOME": str(home), "HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1"},
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Two users without a network, who wait while the other tests run."""
+    home = tmp_path_factory.mktemp("home")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        endpoints = {"closed": DEAD, "silent": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        started = {kind: ask(home / kind, endpoint) for kind, endpoint in endpoints.items()}
+        yield started
+        for child in started.values():
+            child.kill()
+            child.communicate()
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine on which no weights are, connected to a hub where nobody is."""
+    monkeypatch.delenv("RN50MED_WEIGHTS", raising=False)
+    monkeypatch.delenv("RN50MED_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    use(monkeypatch, DEAD)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    """Set what the hub's client makes of HF_ENDPOINT when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to be found; what it holds is not looked at here."""
+    path = tmp_path_factory.mktemp("published") / "model.safetensors"
+    save_file({"tensor": torch.zeros(1000)}, path)
+    return path
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub in miniature; the first part of the address says what ails it."""
+
+    content = b""
+
+    def do_HEAD(self) -> None:
+        _, kind, *rest = self.path.split("/")
+        is_file = rest[-1:] == ["model.safetensors"] and kind in {"hub", "away", "broken"}
+        away = is_file and kind == "away"
+        self.send_response(503 if kind == "busy" else 302 if away else 200)
+        body = self.content if is_file else b"<html>Please sign in</html>"
+        if is_file:
+            digest = sha256(self.content).hexdigest()
+            for name, value in (
+                ("X-Repo-Commit", COMMIT),
+                ("ETag", f'"{digest}"'),
+                ("X-Linked-Etag", f'"{digest}"'),
+            ):
+                self.send_header(name, value)
+        if away:
+            self.send_header("Location", f"{DEAD}/elsewhere")
+        self.send_header("Content-Length", "0" if away else str(len(body)))
+        self.end_headers()
+        if self.command == "GET" and not away:
+            self.wfile.write(body[: len(body) // 2] if kind == "broken" else body)
+
+    do_GET = do_HEAD  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub(published: Path) -> Iterator[str]:
+    handler = type("Serving", (Hub,), {"content": published.read_bytes()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("wish", ["auto", "imagenet"])
+@pytest.mark.parametrize(
+    "place",
+    ["model.safetensors", f"{NAME}/model.safetensors", "resnet50_a1_0-14fe96d1.pth", "the file itself"],
+)
+def test_a_local_folder_comes_first(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch, wish: str, place: str
+) -> None:
+    path = tmp_path / ("renamed.safetensors" if place == "the file itself" else place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(published.read_bytes())
+    monkeypatch.setenv("RN50MED_WEIGHTS", str(path if place == "the file itself" else tmp_path))
+    found = find_weights(wish)
+    assert (found.path, found.used) == (path, "imagenet")
+    assert found.statement == f"Starts from ImageNet weights ({NAME})"
+
+
+@pytest.mark.parametrize("wish", ["auto", "imagenet"])
+def test_the_cache_of_the_hub_comes_next(tmp_path: Path, published: Path, wish: str) -> None:
+    root = tmp_path / "cache" / "models--timm--resnet50.a1_in1k"
+    path = root / "snapshots" / COMMIT / "model.safetensors"
+    for directory in (path.parent, root / "refs"):
+        directory.mkdir(parents=True)
+    (root / "refs" / "main").write_text(COMMIT)
+    path.write_bytes(published.read_bytes())
+    found = find_weights(wish)
+    assert (found.path, found.used) == (path, "imagenet")
+
+
+@pytest.mark.parametrize("wish", ["auto", "imagenet"])
+def test_the_hub_comes_last(hub: str, published: Path, monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
+    use(monkeypatch, f"{hub}/hub")
+    path = find_weights(wish).path
+    assert path is not None
+    assert path.read_bytes() == published.read_bytes()
+    use(monkeypatch, DEAD)
+    assert find_weights(wish).path == path  # from the cache, the second time
+
+
+def given_up(find: Callable[[str], Any]) -> tuple[str, str]:
+    """Return what `auto` and `imagenet` say when there is nothing to be had."""
+    found = find("auto")
+    assert (found.path, found.used) == (None, "none")
+    with pytest.raises(RecipeError) as caught:
+        find("imagenet")
+    return found.statement, str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("page", "something else answers in place of the Hugging Face hub, perhaps a log-in page"),
+        ("away", "the server where the Hugging Face hub keeps the file does not answer"),
+        ("busy", "the Hugging Face hub does not give the file"),
+        ("broken", "the download broke off"),
+    ],
+)
+def test_a_hub_that_is_none_or_half_there_is_given_up_on(
+    hub: str, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
+    use(monkeypatch, f"{hub}/{kind}")
+    started = time.monotonic()
+    for said in given_up(find_weights):
+        assert reason in said
+    assert time.monotonic() - started < (60 if kind == "broken" else 5)
+
+
+def test_offline_nobody_is_asked(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, f"{hub}/hub")
+    monkeypatch.setenv("RN50MED_OFFLINE", "1")
+    for said in given_up(find_weights):
+        assert "the network is switched off" in said
+
+
+def test_imagenet_that_cannot_be_had_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "and set RN50MED_WEIGHTS=" in given_up(find_weights)[1]
+    monkeypatch.setenv("RN50MED_WEIGHTS", str(tmp_path))
+    statement, said = given_up(find_weights)
+    assert (
+        f"then put it at {tmp_path / 'model.safetensors'}, or give --model.backbone.init_args.weights" in said
+    )
+    assert str(tmp_path) not in statement
+
+
+def test_a_damaged_file_in_the_local_folder_is_never_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").touch()
+    monkeypatch.setenv("RN50MED_WEIGHTS", str(tmp_path))
+    with pytest.raises(RecipeError, match="is empty"):
+        ResNet50(weights="auto").load_weights()
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_without_a_network_nobody_waits_long(children: dict[str, subprocess.Popen[str]], kind: str) -> None:
+    output, errors = children[kind].communicate(timeout=120)
+    assert children[kind].returncode == 0, errors
+    auto, imagenet = json.loads(output)
+    assert auto["used"] == "none"
+    assert auto["seconds"] < 5
+    assert "could not be had (the Hugging Face hub does not answer)" in auto["text"]
+    assert "127.0.0.1" not in auto["text"]  # the name of a mirror is the hospital's business
+    assert (imagenet["kind"], imagenet["exit"]) == ("RecipeError", 2)
+    assert imagenet["seconds"] < 10
+    assert "model.safetensors of timm/resnet50.a1_in1k could not be had" in imagenet["text"]
+    address = "http://127.0.0.1:[0-9]+/timm/resnet50.a1_in1k/resolve/main/model.safetensors"
+    assert re.search(f"fetch {address} on a connected machine", imagenet["text"])
+    assert "--model.backbone.init_args.weights /path/to/model.safetensors" in imagenet["text"]
