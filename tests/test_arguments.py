@@ -17,6 +17,7 @@ from torch import nn
 
 from rn50med.cli.arguments import Ready, load_recipes, parse, prepare, split_arguments
 from rn50med.errors import RecipeError
+from rn50med.parts import Part
 
 
 class Base:
@@ -60,6 +61,16 @@ class Columns:
     patient: str | None = None
 
 
+class Remembers(Part):
+    """Makes a dataclass below no pure one, as tasks are."""
+
+
+@dataclass(frozen=True)
+class Finding(Remembers):
+    positive: str
+    threshold: float = 0.5
+
+
 class Model(LightningModule):
     def __init__(
         self,
@@ -78,11 +89,13 @@ class Data(LightningDataModule):
         task: str,
         transforms: Base | None = None,
         batch_size: int = 16,
-        columns: Columns = Columns(),  # noqa: B008
+        columns: Columns = Columns(),
         shuffle: bool = True,
         classes: list[str] | None = None,
         mode: Literal["disabled", "online"] = "disabled",
         options: dict[str, str] | None = None,
+        tags: tuple[str, ...] = (),
+        finding: Finding | None = None,
     ) -> None:
         super().__init__()
 
@@ -242,26 +255,42 @@ def test_all_misspelt_keys_are_said_at_once_with_their_place_and_neighbour(here:
         "  optimizer: {class_path: torch.optim.AdamW, init_args: {lrr: 1}}\n"
     )
     said = refusal(
-        "--recipe", "wrong", "--trainer.max_epoch", "3", "--model.head.widht=3", "--data.transforms.init_args.siz", "1",
-        "--data.bat", "3", "--recpe", "x", "--data.columns={pateint: x}", "--trainer.callbacks.patiense", "2",
-    )  # fmt: skip
+        "--recipe",
+        "wrong",
+        "--trainer.max_epoch",
+        "3",
+        "--model.head.widht=3",
+        "--data.transforms.init_args.siz",
+        "1",
+        "--data.bat",
+        "3",
+        "--recpe",
+        "x",
+        "--data.columns={pateint: x}",
+        "--trainer.callbacks.patiense",
+        "2",
+    )
     expected = [
         "wrong.yaml:2: there is no key 'data.batchsize'; did you mean 'data.batch_size'?",
         "wrong.yaml:3: there is no key 'data.columns.imge'; did you mean 'data.columns.image'?",
-        "wrong.yaml:7: there is no key 'data.transforms.init_args.sise'; did you mean 'data.transforms.init_args.size'?",
+        "wrong.yaml:7: there is no key 'data.transforms.init_args.sise'; "
+        "did you mean 'data.transforms.init_args.size'?",
         "wrong.yaml:10: there is no key 'data.transforms.init_args.steps.0.init_args.tyle'; "
         "did you mean 'data.transforms.init_args.steps.0.init_args.tile'?",
         "wrong.yaml:11: there is no key 'trainr'; did you mean 'trainer'?",
         "wrong.yaml:15: there is no key 'trainer.callbacks.0.init_args.monitr'; "
         "did you mean 'trainer.callbacks.0.init_args.monitor'?",
         "wrong.yaml:17: there is no key 'model.head.width'; did you mean 'model.head.init_args.width'?",
-        "wrong.yaml:18: there is no key 'model.optimizer.init_args.lrr'; did you mean 'model.optimizer.init_args.lr'?",
+        "wrong.yaml:18: there is no key 'model.optimizer.init_args.lrr'; "
+        "did you mean 'model.optimizer.init_args.lr'?",
         "command line: there is no key '--trainer.max_epoch'; did you mean '--trainer.max_epochs'?",
         "command line: there is no key '--model.head.widht'; did you mean '--model.head.width'?",
-        "command line: there is no key '--data.transforms.init_args.siz'; did you mean '--data.transforms.init_args.size'?",
+        "command line: there is no key '--data.transforms.init_args.siz'; "
+        "did you mean '--data.transforms.init_args.size'?",
         "command line: there is no key '--recpe'; did you mean '--recipe'?",
         "command line: there is no key '--data.columns.pateint'; did you mean '--data.columns.patient'?",
-        "command line: there is no key '--trainer.callbacks.patiense'; did you mean '--trainer.callbacks.patience'?",
+        "command line: there is no key '--trainer.callbacks.patiense'; "
+        "did you mean '--trainer.callbacks.patience'?",
     ]
     assert said[0].startswith("15 things to mend:")
     assert set(expected) <= {line.strip() for line in said}
@@ -284,10 +313,22 @@ def test_every_way_to_write_an_option_is_taken(words: list[str]) -> None:
 
 def test_options_of_other_shapes_are_taken(here: Path) -> None:
     found = config(
-        "--recipe", "base", "--model.head.dropout", "0.3", "--data.columns.image", "file", "--data.classes+=NO",
-        "--data.classes+=0012", "--data.shuffle", "false", "--data.options", "{a: '0012', b: NO}", "--trainer.logger=false",
-        "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss",
-    )  # fmt: skip
+        "--recipe",
+        "base",
+        "--model.head.dropout",
+        "0.3",
+        "--data.columns.image",
+        "file",
+        "--data.classes+=NO",
+        "--data.classes+=0012",
+        "--data.shuffle",
+        "false",
+        "--data.options",
+        "{a: '0012', b: NO}",
+        "--trainer.logger=false",
+        "--trainer.callbacks+=EarlyStopping",
+        "--trainer.callbacks.monitor=val/loss",
+    )
     assert found["model"]["head"]["init_args"]["dropout"] == 0.3
     assert found["data"]["columns"]["image"] == "file"
     assert found["data"]["classes"] == ["NO", "0012"]
@@ -345,6 +386,38 @@ def test_a_value_that_does_not_fit_is_refused_with_its_line(here: Path, line: st
     assert refusal("--recipe", "base", "--recipe", "value") == [said]
 
 
+def test_options_of_the_default_class_need_no_name(here: Path) -> None:
+    (here / "short.yaml").write_text("model: {head: {dropout: 0.5}, optimizer: {lr: 0.5}}\n")
+    found = config("--recipe", "short", "--data.source", "x")["model"]
+    assert found["head"] == {"class_path": f"{__name__}.LinearHead", "init_args": {"dropout": 0.5}}
+    assert found["optimizer"]["init_args"]["lr"] == 0.5
+    (here / "short.yaml").write_text("model: {head: {dropot: 0.5}}\n")
+    (line,) = refusal("--recipe", "short", "--data.source", "x")
+    assert line == "short.yaml:1: there is no key 'model.head.dropot'; did you mean 'model.head.dropout'?"
+
+
+@pytest.mark.parametrize("name", ["0", "0012", "NO", "1e-3"])
+def test_text_of_a_dataclass_stays_text(here: Path, name: str) -> None:
+    (here / "task.yaml").write_text(
+        f"data: {{finding: {{class_path: Finding, init_args: {{positive: '{name}'}}}}}}\n"
+    )
+    found = config("--recipe", "base", "--recipe", "task")["data"]["finding"]["init_args"]
+    assert found == {"positive": name, "threshold": 0.5}
+    words = ("--data.finding", "Finding", f"--data.finding.positive={name}")
+    assert config("--recipe", "base", *words)["data"]["finding"]["init_args"]["positive"] == name
+
+
+def test_a_number_where_a_dataclass_takes_text_is_refused(here: Path) -> None:
+    (here / "task.yaml").write_text("data: {finding: {class_path: Finding, init_args: {positive: 1}}}\n")
+    (line,) = refusal("--recipe", "base", "--recipe", "task")
+    assert line == "task.yaml:1: data.finding.init_args.positive: 1 is not text; quote it: '1'."
+
+
+def test_a_group_that_is_no_mapping_is_refused(here: Path) -> None:
+    (here / "flat.yaml").write_text("data: 3\n")
+    assert refusal("--recipe", "flat") == ["flat.yaml:1: data: 3 holds no keys; write them below it."]
+
+
 def test_duplicate_keys_are_refused(here: Path) -> None:
     (here / "twice.yaml").write_text("data:\n  source: a\n  source: b\n")
     assert refusal("--recipe", "twice")[0].startswith(
@@ -358,8 +431,20 @@ def test_duplicate_keys_are_refused(here: Path) -> None:
         (["--data.batch_size", "x"], "command line: --data.batch_size: 'x' is not a whole number."),
         (["--data.batch_size"], "command line: "),
         (["stray"], "command line: unrecognized arguments: stray."),
+        (
+            ["--model.head", "null"],
+            "command line: --model.head: null is no Head; there are Head, LinearHead, WideHead.",
+        ),
         (["--model.task", "x"], "command line: --model.task is taken from 'task'; set that."),
-        (["--trainer.callbacks", "[{class_path: EarlyStopping}]"], "command line: trainer.callbacks: "),
+        (
+            ["--trainer.callbacks", "[{class_path: EarlyStopping}]"],
+            "command line: trainer.callbacks needs monitor; ",
+        ),
+        (["--data.tags+=a"], "command line: --data.tags cannot be added to; give it as a whole."),
+        (
+            ["--data.transforms", "film.yaml"],
+            "command line: --data.transforms: 'film.yaml' is a file; give it after",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_in_a_sentence(words: list[str], said: str) -> None:
@@ -368,7 +453,8 @@ def test_a_wrong_option_is_refused_in_a_sentence(words: list[str], said: str) ->
 
 
 def test_what_is_needed_and_missing_is_named() -> None:
-    assert "data.source" in refusal("--trainer.max_epochs", "1")[0]
+    (line,) = refusal("--trainer.max_epochs", "1")
+    assert line == "recipe: data.source is not given; add it to the recipe, or give --data.source."
 
 
 @pytest.mark.parametrize(
@@ -388,7 +474,7 @@ def test_a_wrong_class_gets_the_nearest(words: list[str], said: str) -> None:
     assert said.replace("'--model.head': ", "") in line
 
 
-EVIL = "open('MARK', 'w').write('imported')\nclass Evil:\n    def __init__(self, **_): pass\ndef f(x): return x\n"
+EVIL = "open('MARK', 'w').write('imported')\nclass Evil: ...\ndef f(x): return x\n"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterator
 
 import pytest
 import timm
@@ -18,6 +19,15 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 STRIDES = (4, 8, 16, 32)
 # He et al., table 1, layer by layer: how far one value of a stage sees, in pixels.
 RECEPTIVE_FIELDS = (35, 91, 267, 427)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads on few, busy cores mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def lively(network: nn.Module) -> nn.Module:
@@ -104,7 +114,7 @@ def test_it_computes_what_torchvisions_resnet50_computes() -> None:
     other = lively(torchvision.models.resnet50(weights=None)).eval()
     network = ResNet50(weights="none", in_channels=3).eval()
     network.body.load_state_dict(other.state_dict(), strict=False)
-    image = torch.rand(2, 3, 64, 96)
+    image = torch.rand(1, 3, 64, 96)
     normalise = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     features = other.maxpool(other.relu(other.bn1(other.conv1(normalise(image)))))
     for stage, found in zip(STAGES, network(image), strict=True):
@@ -169,11 +179,11 @@ def test_only_two_rows_of_the_stem_differ_between_one_channel_and_three(
 
 def test_one_channel_equals_three_in_training_too(grey: ResNet50, colour: ResNet50) -> None:
     one, three = (copy.deepcopy(network).train() for network in (grey, colour))
-    image = torch.rand(2, 1, 256, 256)
+    image = torch.rand(2, 1, 128, 128)
     with torch.no_grad():
         found, wanted = one(image)[0], three(image.expand(-1, 3, -1, -1))[0]
-    # The frame moves the statistics of the batch a little.
-    assert float((interior(found, 0) - interior(wanted, 0)).abs().max()) <= 0.01 * float(wanted.abs().max())
+    # Batch statistics take the constant off by themselves; the frame moves them a little.
+    assert float((found - wanted).abs().mean()) <= 3e-3 * float(wanted.abs().max())
 
 
 @pytest.mark.parametrize("in_channels", [0, 2, 4])

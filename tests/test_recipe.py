@@ -79,7 +79,7 @@ def test_a_bomb_of_aliases_is_refused() -> None:
         parse_yaml("\n".join(levels), "a.yaml")
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "a: \x01", "{" * 3000])
+@pytest.mark.parametrize("text", ["[" * 700, "a: \x01", "{" * 700])
 def test_nonsense_is_a_recipe_error(text: str) -> None:
     with pytest.raises(RecipeError, match=r"a\.yaml"):
         parse_yaml(text, "a.yaml")

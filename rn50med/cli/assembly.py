@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import fast_precision
 from rn50med.training.run import Evaluation, Plan, Recorder
 from rn50med.training.tracking import Tracking, wandb_logger
+
+log = logging.getLogger("rn50med.data")
 
 __all__ = ["Assembly", "Head", "Transforms", "hush", "listen"]  # the bases: their subclasses have short names
 
@@ -152,6 +155,22 @@ def hush() -> None:
         r".*nvImageCodec.*",
     ):
         warnings.filterwarnings("ignore", message=pattern)
+
+
+def tell(facts: Mapping[str, Any]) -> None:
+    """Say what the images are, before anything is done with them.
+
+    Args:
+        facts: The audit.
+    """
+    if facts["synthetic"]:
+        log.info("data: SYNTHETIC images, drawn by rn50med from a seed; figures say nothing about patients")
+    for split, counts in facts["splits"].items():
+        classes = ", ".join(f"{n} {name}" for name, n in counts["classes"].items())
+        log.info("%-5s %5d patients, %6d images: %s", split, counts["patients"], counts["images"], classes)
+    log.info("splits: %s", facts["split_origin"])
+    for finding in facts["findings"]:
+        log.info("%s (%s): %s", finding["severity"], finding["code"], finding["message"])
 
 
 def need_recipe(ready: Ready) -> None:

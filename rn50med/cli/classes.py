@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
+from typing import get_type_hints
 
 from rn50med.errors import listed, nearest
 
@@ -37,6 +39,23 @@ def subclasses(base: type) -> dict[str, type]:
         if not (inspect.isabstract(part) or part.__name__.startswith("_") or "<locals>" in part.__qualname__):
             found.setdefault(part.__name__, part)
     return found
+
+
+def with_types(part: Callable[..., object]) -> None:
+    """Resolve the postponed types of a dataclass, where they can be.
+
+    jsonargparse cannot read them in a dataclass that has other bases. It would take any value there, and
+    make the class ``'0'`` the number 0.
+
+    Args:
+        part: A class or function; only dataclasses are touched.
+    """
+    if not (inspect.isclass(part) and is_dataclass(part)):
+        return
+    written = part.__init__.__annotations__
+    if any(isinstance(hint, str) for hint in written.values()):
+        with suppress(NameError, TypeError):
+            part.__init__.__annotations__ = written | get_type_hints(part.__init__)
 
 
 def named(parts: list[tuple[type, int]]) -> dict[str, type]:

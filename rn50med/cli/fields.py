@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from argparse import SUPPRESS
 from dataclasses import dataclass, replace
 from inspect import isclass
 from typing import TYPE_CHECKING
 
-from rn50med.cli.classes import Choice
+from rn50med.cli.classes import Choice, find_object
 from rn50med.cli.sources import Source
 from rn50med.cli.words import COMMAND_LINE
 
@@ -72,6 +73,28 @@ def fields_of(parser: ArgumentParser) -> dict[str, Field]:
         for action in parser._actions
         if action.default is not SUPPRESS and not isinstance(action, ActionConfigFile)
     }
+
+
+def default_part(field: Field) -> object:
+    """Return the class that a field has by default, or None.
+
+    Args:
+        field: What a key takes.
+    """
+    path = field.default.get("class_path") if hasattr(field.default, "get") else None
+    return find_object(path) if isinstance(path, str) and "." in path else None  # the program's own name
+
+
+def linked_from(parser: ArgumentParser, key: str) -> str | None:
+    """Return the key whose value another one takes, or None.
+
+    Args:
+        parser: jsonargparse's.
+        key: The dotted key that may be linked.
+    """
+    texts = [text for action in parser._actions if action.dest == key for text in action.option_strings]
+    origins = [text.partition(" --> ")[0] for text in texts if " --> " in text]
+    return re.sub(r"^\w+\((.*)\)$", r"\1", origins[0]) if origins else None  # `int(seed)` is from `seed`
 
 
 def fields_of_choice(choice: Choice) -> dict[str, Field] | None:

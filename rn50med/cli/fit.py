@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     listen()
     finished = _fit(argv)
     if finished is not None:
-        sys.stdout.write(_table(finished.metrics))
+        sys.stdout.write(table(finished.metrics))
         sys.stdout.write(f"{finished.folder}\n")
     return 0
 
@@ -65,7 +65,7 @@ def _word(value: object) -> str:
 
 def _fit(argv: Sequence[str]) -> Run | None:
     from rn50med.cli.arguments import prepare  # noqa: PLC0415
-    from rn50med.cli.assembly import Assembly, need_recipe  # noqa: PLC0415
+    from rn50med.cli.assembly import Assembly, need_recipe, tell  # noqa: PLC0415
 
     ready = prepare(argv)
     need_recipe(ready)
@@ -75,29 +75,21 @@ def _fit(argv: Sequence[str]) -> Run | None:
         facts = data.prepared.audit
         trainer, plan = assembly.build_trainer()
         if trainer.is_global_zero:
-            _tell(facts, plan.folder, plan.precision)
+            tell(facts)
+            log.info("precision: %s in training (--trainer.precision overrides it)", plan.precision)
+            log.info("run folder: %s", plan.folder)
         return execute(assembly.module, data, trainer, plan)
     finally:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             os.environ.pop(FOLDER_VARIABLE, None)
 
 
-def _tell(facts: Mapping[str, Any], folder: Path, precision: str) -> None:
-    """Say what the run is made of, before the first step."""
-    if facts["synthetic"]:
-        log.info("data: SYNTHETIC images, drawn by rn50med from a seed; figures say nothing about patients")
-    for split, counts in facts["splits"].items():
-        classes = ", ".join(f"{n} {name}" for name, n in counts["classes"].items())
-        log.info("%-5s %5d patients, %6d images: %s", split, counts["patients"], counts["images"], classes)
-    log.info("splits: %s", facts["split_origin"])
-    for finding in facts["findings"]:
-        log.info("%s (%s): %s", finding["severity"], finding["code"], finding["message"])
-    log.info("precision: %s in training (--trainer.precision overrides it)", precision)
-    log.info("run folder: %s", folder)
+def table(metrics: Mapping[str, Any]) -> str:
+    """Return the final numbers as text: a row per figure, a column per split, 95 % intervals.
 
-
-def _table(metrics: Mapping[str, Any]) -> str:
-    """Return the final numbers as text: a row per figure, a column per split, 95 % intervals."""
+    Args:
+        metrics: As ``metrics.json`` holds them.
+    """
     splits = [split for split in ("val", "test") if split in metrics]
     names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
     width = max(len(name) for name in names)

@@ -149,10 +149,11 @@ def _is(value: object, kind: object) -> bool:
 
 def _is_part(member: object) -> TypeGuard[type]:
     """Return whether recipes name this class's subclasses, as they do a head's but not a number's."""
-    if not inspect.isclass(member) or get_origin(member) is not None:
-        return False
+    if not inspect.isclass(member) or get_origin(member) is not None or member.__name__ == "Tensor":
+        return False  # `float | Tensor` is torch's way to say a number
     return not (
-        issubclass(member, Enum | PathLike) or member.__module__.split(".")[0] in sys.stdlib_module_names
+        issubclass(member, Enum | PathLike | int | float | str)
+        or member.__module__.split(".")[0] in sys.stdlib_module_names
     )
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import isclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from rn50med.cli.classes import Choice, choices, find_object, named, nearest_class, subclasses
-from rn50med.cli.fields import Field, Place, fields_of, fields_of_choice
-from rn50med.cli.hints import alternatives, bases, items, misfit, names_only, values
+from rn50med.cli.classes import Choice, choices, find_object, named, nearest_class, subclasses, with_types
+from rn50med.cli.fields import Field, Place, default_part, fields_of, fields_of_choice, linked_from
+from rn50med.cli.hints import alternatives, bases, is_plain, items, misfit, names_only, values
 from rn50med.cli.names import allowed, refuse, untrusted
 from rn50med.cli.sources import Recipes
-from rn50med.cli.words import option_values, read_value
+from rn50med.cli.words import COMMAND_LINE, option_values, read_value
 from rn50med.errors import listed, nearest
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _OUR_OPTIONS = ("recipe", "trust", "debug", "offline")
 _SPECIFICATION = ("class_path", "init_args", "dict_kwargs")
+_ABSENT = object()  # what an option without a value holds: jsonargparse says that it needs one
 
 
 def check_keys(
@@ -70,13 +72,13 @@ class _Checker:
     def option(self, name: str, value: str | None) -> None:
         """Check one option of the command line."""
         key = name.removesuffix("+")
-        read = read_value(value)
-        if (
-            key not in self.root
-            and f"--{key}" in self.parser._option_string_actions
-            and not isinstance(read, dict)
-        ):
+        read = _ABSENT if value is None else read_value(value)
+        registered = key not in self.root and f"--{key}" in self.parser._option_string_actions
+        if registered and not isinstance(read, dict) and linked_from(self.parser, key) is None:
             return  # --help and the like, and a group as a file
+        if name.endswith("+") and key in self.root and f"--{name}" not in self.parser._option_string_actions:
+            self.faults.append(f"{COMMAND_LINE}: --{key} cannot be added to; give it as a whole.")
+            return
         appended = name.endswith("+") and not isinstance(read, list)
         nested: object = [read] if appended else read
         for part in reversed(key.split(".")):
@@ -94,23 +96,37 @@ class _Checker:
             if dotted in fields:
                 self.value(fields[dotted], value, inner)
             elif any(field.startswith(f"{dotted}.") for field in fields):
-                if isinstance(value, dict):
-                    self.group(fields, value, inner, (*prefix, str(name)))
+                self._below(fields, value, inner, (*prefix, str(name)))
             else:
                 self._unknown(fields, inner, prefix, _rest(value) if at.source is None else ())
 
+    def _below(self, fields: Mapping[str, Field], value: object, at: Place, prefix: tuple[str, ...]) -> None:
+        if isinstance(value, dict):
+            self.group(fields, value, at, prefix)
+        elif value is not None and at.source is not None:
+            self.faults.append(f"{at.where()}: {at.key()}: {value!r} holds no keys; write them below it.")
+
     def value(self, field: Field, value: object, at: Place) -> None:
         """Check the value of a key that exists."""
-        if field.hint is None or {Any, object} & set(map(_hashable, alternatives(field.hint))):
+        if value is _ABSENT or field.hint is None or _takes_anything(field.hint):
             return
         if isinstance(value, dict):
             self._mapping(field, value, at)
         elif isinstance(value, list):
             self._list(field, value, at)
+        else:
+            self._scalar(field, value, at)
+
+    def _scalar(self, field: Field, value: object, at: Place) -> None:
+        parts = bases(field.hint)
+        if value is None and parts and NoneType not in alternatives(field.hint):
+            wanted = parts[0][0].__name__
+            self.faults.append(f"{at.where()}: {at.key()}: null is no {wanted}; {choices(parts)}.")
         elif isinstance(value, str) and names_only(field.hint):
-            self._name(field, value, at)
+            if at.source is not None or not is_plain(field.hint, value):
+                self._name(value, parts, at, at)
         elif wrong := misfit(field.hint, value, text=at.source is None):
-            self.faults.append(f"{at.where()}: {at.key()}: {wrong}.")
+            self.faults.append(f"{at.where()}: {at.key()}: {wrong}")
 
     def _list(self, field: Field, value: Sequence[object], at: Place) -> None:
         item = items(field.hint)
@@ -136,7 +152,7 @@ class _Checker:
 
     def _specification(self, parts: list[tuple[type, int]], value: Mapping[str, Any], at: Place) -> None:
         """Check ``{class_path: ..., init_args: ...}``."""
-        self._name(Field(None), value["class_path"], at, parts, "class_path")
+        self._name(value["class_path"], parts, at, at.below("class_path"))
         choice = self.chosen.get(at.path)
         for name in value:
             if name not in _SPECIFICATION:
@@ -158,29 +174,24 @@ class _Checker:
         elif isinstance(value.get("init_args"), dict):
             self.group(fields, value["init_args"], at.below("init_args"), ())
 
-    def _name(
-        self,
-        field: Field,
-        name: object,
-        at: Place,
-        parts: list[tuple[type, int]] | None = None,
-        below: str | None = None,
-    ) -> None:
-        """Check the name of a class or function, and remember which it is."""
-        parts = bases(field.hint) if parts is None else parts
-        place = at if below is None else at.below(below)
+    def _name(self, name: object, parts: list[tuple[type, int]], at: Place, place: Place) -> None:
+        """Check the name of a class or function that stands at a place, and remember which it is."""
         self.chosen.pop(at.path, None)
-        if not isinstance(name, str) or name.endswith((".yaml", ".yml")):
-            return  # jsonargparse says what it expects; a file of options is its to read
+        if not isinstance(name, str):
+            return  # jsonargparse says what it expects
+        if name.endswith((".yaml", ".yml")):
+            self.faults.append(f"{place.where()}: {place.key()}: {name!r} is a file; give it after --recipe.")
+            return
         if not allowed(name, self.trust):
             self.faults.append(untrusted(place.where(), place.key(), name))
             return
         found = self._found(name, parts, place)
-        given = next((count for base, count in parts if isclass(found) and issubclass(found, base)), None)
+        given = _given(found, parts)
         if found is not None and isclass(found) and parts and given is None:
             wanted = " or ".join(base.__name__ for base, _ in parts)
             self.faults.append(f"{place.where()}: {place.key()}: {name!r} is no {wanted}; {choices(parts)}.")
         elif callable(found):
+            with_types(found)
             self.chosen[at.path] = Choice(found, given or 0)
 
     def _found(self, name: str, parts: list[tuple[type, int]], place: Place) -> object:
@@ -201,11 +212,10 @@ class _Checker:
         """Return the class that options without a name are for."""
         if at.path in self.chosen:
             return self.chosen[at.path]
-        default = field.default.get("class_path") if hasattr(field.default, "get") else None
-        if isinstance(default, str) and "." in default:
-            found = find_object(default)  # the program's own, not a recipe's
-            given = next((count for base, count in parts if isclass(found) and issubclass(found, base)), 0)
-            return Choice(found, given) if callable(found) else None
+        found = default_part(field)
+        if callable(found):
+            with_types(found)
+            return Choice(found, _given(found, parts) or 0)
         base, given = parts[0]
         return Choice(base, given) if base.__name__ in subclasses(base) else None
 
@@ -239,16 +249,18 @@ class _Checker:
 
     def _linked(self, at: Place) -> str | None:
         """Return the message for a key whose value the parser takes from another."""
-        for action in self.parser._actions:
-            if action.dest == ".".join(at.path) and any(" --> " in text for text in action.option_strings):
-                origin = action.option_strings[0].partition(" --> ")[0]
-                return f"{at.where()}: {at.key()} is taken from {origin!r}; set that."
-        return None
+        origin = linked_from(self.parser, ".".join(at.path))
+        return f"{at.where()}: {at.key()} is taken from {origin!r}; set that." if origin else None
 
 
 def _no_key(at: Place, suggestion: str | None, known: Sequence[str]) -> str:
     hint = f"did you mean {suggestion!r}?" if suggestion else f"here are {listed(known, most=12)}."
     return f"{at.where()}: there is no key {at.key()!r}; {hint}"
+
+
+def _given(found: object, parts: list[tuple[type, int]]) -> int | None:
+    """Return how many arguments the program gives a class, or None where it is none of those wanted."""
+    return next((count for base, count in parts if isclass(found) and issubclass(found, base)), None)
 
 
 def _rest(value: object) -> tuple[str, ...]:
@@ -260,5 +272,5 @@ def _rest(value: object) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _hashable(member: object) -> object:
-    return member if member is Any or isclass(member) else None
+def _takes_anything(hint: object) -> bool:
+    return any(member is Any or member is object for member in alternatives(hint))

@@ -29,7 +29,7 @@ def allowed(path: str, trust: Sequence[str]) -> bool:
     """
     if "." not in path or any(path == module or path.startswith(f"{module}.") for module in trust):
         return True
-    return trusted(path, plugin_packages())
+    return trusted(path) or trusted(path, plugin_packages())  # the second looks through all that is installed
 
 
 def check_names(recipes: Recipes, options: Sequence[str], trust: Sequence[str]) -> None:

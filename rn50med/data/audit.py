@@ -87,23 +87,35 @@ def stop_on_single_class(manifest: Manifest, task: Task) -> None:
     """Stop where there is nothing to tell apart.
 
     Args:
+        manifest: Its splits do not matter.
+        task: Knows the classes.
+
+    Raises:
+        DataError: If only one class is there.
+    """
+    have = {task.stratum(row) for row in manifest.rows()}
+    if len(have) == 1:
+        raise DataError(
+            f"{manifest.name}: only class {listed(map(repr, have))} found in column {listed(map(repr, task.columns))}; "
+            f"a model needs images of {', '.join(task.classes)}."
+        )
+
+
+def stop_on_untrained_class(manifest: Manifest, task: Task) -> None:
+    """Stop where train has no image of a class.
+
+    Args:
         manifest: With its splits.
         task: Knows the classes.
 
     Raises:
-        DataError: If only one class is there, or train lacks one.
+        DataError: If train lacks a class.
     """
-    classes = [task.stratum(row) for row in manifest.rows()]
-    have = sorted(set(classes))
-    column = ", ".join(task.columns)
-    if len(have) == 1:
-        raise DataError(
-            f"{manifest.name}: only class {have[0]!r} found in column {column!r}; "
-            f"a model needs images of {', '.join(task.classes)}."
-        )
-    trained = {name for name, split in zip(classes, manifest.column("split"), strict=True) if split == "train"}
+    trained = {task.stratum(row) for row in manifest.rows() if row["split"] == "train"}
     if missing := [name for name in task.classes if name not in trained]:
-        raise DataError(f"{manifest.name}: train has no image of class {listed(missing)}; add some, or mend splits.")
+        raise DataError(
+            f"{manifest.name}: train has no image of class {listed(missing)}; add some, or take the class out."
+        )
 
 
 def identical_images(manifest: Manifest, contents: Sequence[str], given: Sequence[str]) -> list[Finding]:

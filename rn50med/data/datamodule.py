@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,13 +21,14 @@ from rn50med.data.audit import (
     missing_classes,
     stop_on_leaks,
     stop_on_single_class,
+    stop_on_untrained_class,
 )
 from rn50med.data.faults import Faults
 from rn50med.data.manifest import Columns, Manifest
 from rn50med.data.pixels import Pixels
 from rn50med.data.sources import open_source
 from rn50med.data.splits import assign_splits, connected_groups
-from rn50med.data.transforms import Transforms, seeded
+from rn50med.data.transforms import Transforms, light, seeded
 from rn50med.errors import DataError, RecipeError
 from rn50med.tasks import Task
 
@@ -93,7 +94,14 @@ class ImageDataset(Dataset[Batch]):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """Return image, target and index of a row of the manifest in an epoch."""
-        epoch, image = key
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Batch]:
+        """Return the images of a batch; torch's loaders ask for them together."""
+        with light():
+            return [self._item(epoch, image) for epoch, image in keys]
+
+    def _item(self, epoch: int, image: int) -> Batch:
         tensor = seeded(self.pipeline, self.pixels[image], (self.seed, epoch, image))
         return {"image": tensor, "target": self.targets[image], "index": torch.tensor(image)}
 
@@ -131,6 +139,8 @@ class ManifestDataModule(LightningDataModule):
             Results do not depend on it.
         seed: Seed of splits that are made, of shuffling and of the random transforms.
         allow_leakage: Go on with a patient in two splits; the report says so.
+        unsplit: What a source without splits is: `folds`, by patient, or all of it `test`, as another
+            site's images are.
 
     Shape:
         - image: ``(B, C, S, S)``, 32-bit float.
@@ -150,6 +160,7 @@ class ManifestDataModule(LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         allow_leakage: bool = False,
+        unsplit: Literal["folds", "test"] = "folds",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -163,6 +174,7 @@ class ManifestDataModule(LightningDataModule):
         self.num_workers = _useful_workers() if num_workers is None else num_workers
         self.seed = seed
         self.allow_leakage = allow_leakage
+        self.unsplit = unsplit
         self._prepared: Prepared | None = None
 
     @property
@@ -193,16 +205,24 @@ class ManifestDataModule(LightningDataModule):
         faults.raise_any()
         found = stop_on_leaks(manifest, contents, self.allow_leakage)
         given = manifest.column("split")
-        strata = [self.task.stratum(row) for row in manifest.rows()]
-        groups = connected_groups(manifest.column("patient"), contents)
-        stop_on_single_class(manifest.with_splits(["train"] * len(manifest)), self.task)
-        splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
+        splits, origin = self._split(manifest, contents)
         manifest = manifest.with_splits(splits)
-        stop_on_single_class(manifest, self.task)
         found += identical_images(manifest, contents, [g or s for g, s in zip(given, splits, strict=True)])
         found += missing_classes(manifest, self.task)
         facts = audit(manifest, self.task, found, origin, manifest.digest(contents))
         return Prepared(manifest, pixels, facts)
+
+    def _split(self, manifest: Manifest, contents: Sequence[str]) -> tuple[list[str], str]:
+        """Return the split of each image, and where it comes from."""
+        given = manifest.column("split")
+        if self.unsplit == "test":
+            return [split or "test" for split in given], "All of the source is test, where it gives no split."
+        stop_on_single_class(manifest, self.task)
+        strata = [self.task.stratum(row) for row in manifest.rows()]
+        groups = connected_groups(manifest.column("patient"), contents)
+        splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
+        stop_on_untrained_class(manifest.with_splits(splits), self.task)
+        return splits, origin
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of the manifest that belong to a split.

@@ -131,7 +131,8 @@ def standardise(
     """
     if table.empty:
         raise DataError(f"{faults.source}: has no rows; write one row per image.")
-    found, notes = _find_columns(table, columns, task, faults)
+    have = [str(column) for column in table.columns if column != ROW]
+    found = find_columns(columns, have, faults.source, labels=task.columns)
     standard = table.drop(columns=["image", "patient", "split"], errors="ignore")
     standard = standard.assign(
         image=table[found["image"]],
@@ -140,17 +141,30 @@ def standardise(
     )
     _check_cells(standard, task, faults)
     first = ["image", "patient", "split", *task.columns]
-    return standard[[*first, *(c for c in standard.columns if c not in first)]], notes
+    return standard[[*first, *(c for c in standard.columns if c not in first)]], _assumed(columns, found)
 
 
-def _find_columns(
-    table: pd.DataFrame, columns: Columns, task: Task, faults: Faults
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Find each column by its name, or by a usual alias of a name that was left at its default."""
+def find_columns(
+    columns: Columns,
+    have: Sequence[str],
+    source: str,
+    needed: Sequence[str] = ("image", "patient"),
+    labels: Sequence[str] = (),
+) -> dict[str, str]:
+    """Find each column by its name, or by a usual alias of a name that was left at its default.
+
+    Args:
+        columns: Names that were asked for.
+        have: Columns that are there.
+        source: Name of the table, for the message.
+        needed: Roles without which nothing can be done.
+        labels: Label columns, which have to be there by their name.
+
+    Raises:
+        DataError: If a needed column, or one that was asked for by another name, is not there.
+    """
     defaults = {field.name: field.default for field in fields(Columns)}
-    have = [str(column) for column in table.columns if column != ROW]
     found: dict[str, str] = {}
-    notes: list[str] = []
     missing: list[str] = []
     for role in ("image", "patient", "split"):
         wanted = str(getattr(columns, role))
@@ -158,15 +172,22 @@ def _find_columns(
             found[role] = wanted
         elif wanted == defaults[role] and (alias := _alias(role, have)):
             found[role] = alias
-            notes.append(f"column {alias!r} is taken for the {role}")
-        elif role != "split" or wanted != defaults[role]:
+        elif role in needed or wanted != defaults[role]:
             missing.append(_missing_column(role, wanted, have))
-    if found.get("patient") and found["patient"] == found.get("image"):
-        notes.append("each image is taken for a patient of its own, as asked")
-    missing += [_missing_column("label", name, have) for name in task.columns if name not in have]
+    missing += [_missing_column("label", name, have) for name in labels if name not in have]
     if missing:
-        raise DataError(f"{faults.source}: {'; '.join(missing)}; it has the columns {', '.join(have)}.")
-    return found, tuple(notes)
+        raise DataError(f"{source}: {'; '.join(missing)}; it has the columns {', '.join(have)}.")
+    return found
+
+
+def _assumed(columns: Columns, found: Mapping[str, str]) -> tuple[str, ...]:
+    """Return sentences on what was taken for granted."""
+    notes = [
+        f"column {name!r} is taken for the {role}" for role, name in found.items() if name != getattr(columns, role)
+    ]
+    if found["patient"] == found["image"]:
+        notes.append("each image is taken for a patient of its own, as asked")
+    return tuple(notes)
 
 
 def _alias(role: str, have: Sequence[str]) -> str | None:

@@ -6,13 +6,15 @@ Both are MONAI transforms, usable in anyone's ``monai.transforms.Compose``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import radians
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import (
     Compose,
     RandAdjustContrast,
@@ -135,6 +137,22 @@ class Radiograph(Transforms):
             RandShiftIntensity(prob=0.5, offsets=0.08 * self.strength),
             RandGaussianNoise(prob=0.3, std=0.03 * self.strength),
         ]  # fmt: skip
+
+
+@contextmanager
+def light() -> Iterator[None]:
+    """Run small transforms on one thread and without MONAI's metadata, which the network has no use for.
+
+    Several threads on images this small wait for each other more than they compute.
+    """
+    threads, tracked = torch.get_num_threads(), get_track_meta()
+    torch.set_num_threads(1)
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(tracked)
+        torch.set_num_threads(threads)
 
 
 def seeded(pipeline: Compose, data: Any, seed: Sequence[int]) -> Tensor:

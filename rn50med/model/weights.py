@@ -129,7 +129,7 @@ def _existing(requested: str) -> Path:
         )
     if path.exists():
         return path
-    guess = nearest(requested, KEYWORDS)
+    guess = None if path.suffix else nearest(requested, KEYWORDS)
     if guess is None and path.parent.is_dir():
         near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in _SUFFIXES))
         guess = str(path.parent / near) if near else None
@@ -255,8 +255,8 @@ def _unpickled(path: Path) -> object:
                 return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RecipeError(
-            f"weights {str(path)!r}: holds more than tensors and plain values (or is damaged), which could run "
-            "code when opened, and was refused; ask for the state_dict alone, best as .safetensors."
+            f"weights {str(path)!r}: holds more than tensors and plain values (or is damaged), which could "
+            "run code when opened, and was refused; ask for the state_dict alone, best as .safetensors."
         ) from error
     except Exception as error:  # a damaged pickle fails in any way there is
         raise _damaged(path, f"is cut off or damaged ({type(error).__name__})") from error

@@ -213,6 +213,39 @@ def judged(
     return metrics
 
 
+def evaluate_again(
+    module: FineTuneModule, data: ManifestDataModule, split: str, folder: Path
+) -> tuple[Path, dict[str, Any]]:
+    """Evaluate a finished run on a split, with the operating point that it has.
+
+    Args:
+        module: The best epoch.
+        data: Its own images, or another site's.
+        split: val or test.
+        folder: Where figures and predictions go; a number is added where it is taken.
+
+    Returns:
+        The folder, and what its ``metrics.json`` holds.
+    """
+    point = module.operating_point
+    judge = evaluation_trainer()
+    evaluate = judge.test if split == "test" else judge.validate
+    evaluate(module, datamodule=data, verbose=False)
+    module.operating_point = point
+    metrics: dict[str, Any] = {
+        "operating_point": None if point is None else point.as_dict(),
+        split: plain_figures(split_figures(module, data, split)),
+    }
+    place, number = folder, 2
+    while place.exists():
+        place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    write_predictions(
+        place / "predictions" / f"{split}.csv", prediction_frame(module.task, module.predictions[split], data, point)
+    )
+    write_json(place / "metrics.json", metrics)
+    return place, metrics
+
+
 def split_figures(module: FineTuneModule, data: ManifestDataModule, split: str) -> dict[str, Figure]:
     """Return the figures of a split that was evaluated.
 

@@ -39,10 +39,17 @@ def _columns(facts: Facts) -> list[tuple[int, str, str]]:
     return [(index, name, f"auroc/{name}") for index, name in enumerate(facts.classes)]
 
 
+def _drawn(facts: Facts) -> str:
+    """Return the split whose curves are drawn: the headline's, where its predictions have two classes."""
+    drawable = [split for split, found in facts.predicted.items() if np.unique(found.target).size > 1]
+    wanted = (main_split(facts) or "test", "test", "val")
+    return next((split for split in wanted if split in drawable), "test")
+
+
 def _curves(facts: Facts, kind: str) -> list[Line]:
     """Return the curves of the headline's split, and lightly val's where the task is binary."""
     points = roc_points if kind == "roc" else precision_recall_points
-    main = main_split(facts) or "test"
+    main = _drawn(facts)
     shown = [main] if facts.positive is None or main == "val" else ["test", "val"]
     lines = []
     for split in (split for split in shown if split in facts.predicted):
@@ -72,7 +79,7 @@ def roc(facts: Facts) -> Drawing | None:
     lines = _curves(facts, "roc")
     if not lines:
         return None
-    split = main_split(facts) or "test"
+    split = _drawn(facts)
     points: tuple[tuple[float, float, str], ...] = ()
     figures = facts.figures.get(split, {})
     if facts.point is not None and {"sensitivity", "specificity"} <= set(figures):
@@ -101,7 +108,7 @@ def precision_recall(facts: Facts) -> Drawing | None:
     lines = _curves(facts, "precision-recall")
     if not lines:
         return None
-    split = main_split(facts) or "test"
+    split = _drawn(facts)
     caption = f"Precision-recall on {split}: positive predictive value against sensitivity"
     if facts.positive is not None:
         index = facts.classes.index(facts.positive)

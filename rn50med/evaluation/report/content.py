@@ -110,7 +110,9 @@ def headline(facts: Facts) -> Headline | None:
         if figure.reason:
             meaning = f"The {figure.reason}."
     basis = f"{figure.n} images"
-    if split in facts.predicted:
+    if facts.audit.get("patients_are_images"):
+        basis += ", each taken for its own patient"
+    elif split in facts.predicted:
         patients = facts.predicted[split].patients
         basis += f" of {patients} patient{'' if patients == 1 else 's'}"
     return Headline(split, number(figure.value), interval(figure), meaning, basis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,8 @@ def read_facts(folder: Path) -> Facts:
     metrics, audit, environment = (_json(folder / name) for name in names[:3])
     task = environment.get("task") or {}
     classes = tuple(str(name) for name in task.get("classes") or audit.get("classes") or ())
-    positive = task.get("positive")
-    if positive is None and task.get("kind") == "Binary" and len(classes) == 2:
-        positive = classes[1]
     tables = {split: _table(folder / "predictions" / f"{split}.csv") for split in ("val", "test")}
+    positive = task.get("positive") or _single(classes, tables.values())
     point = metrics.get("operating_point")
     return Facts(
         classes=classes,
@@ -105,6 +103,12 @@ def read_facts(folder: Path) -> Facts:
         environment=environment,
         missing=tuple(name for name in names if not (folder / name).is_file()),
     )
+
+
+def _single(classes: tuple[str, ...], tables: Iterable[pd.DataFrame]) -> str | None:
+    """Return the class that alone has a probability, as in the predictions of a binary task."""
+    told = {name for table in tables for name in classes if f"prob_{name}" in table}
+    return told.pop() if len(classes) == 2 and len(told) == 1 else None
 
 
 def _json(path: Path) -> dict[str, Any]:

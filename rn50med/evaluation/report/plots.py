@@ -145,7 +145,9 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         '<svg role="img" aria-label="A curve." viewBox="0 '
     """
     with matplotlib.style.context(["default", _STYLE]):
-        canvas = Canvas(figsize=(5.2, 4.2), layout="constrained")
+        canvas = Canvas(figsize=(5.2, 4.2))
+        # Room for both labels; to measure it would take half the time of the drawing.
+        canvas.subplots_adjust(left=0.13, right=0.97, bottom=0.125, top=0.98)
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
         axes.patch.set_visible(False)

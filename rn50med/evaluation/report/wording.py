@@ -33,12 +33,14 @@ class Cell:
     Args:
         value: The number, or "undefined", or a dash where it was not computed.
         interval: Its 95 % interval, or nothing.
-        note: How many images, or why it is undefined.
+        note: How many images.
+        reason: Why it is undefined, or what it leaves out; mostly nothing.
     """
 
     value: str
     interval: str
     note: str
+    reason: str = ""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -97,13 +99,13 @@ def cell(key: str, figure: Figure | None) -> Cell:
     """
     if figure is None:
         return Cell(NOTHING, "", "")
-    if figure.reason:
-        note = figure.reason
+    if not math.isfinite(figure.value):
+        note = ""
     elif key in _SHARES:
         note = f"{round(figure.value * figure.n)} of {figure.n}"
     else:
         note = f"{figure.n} images"
-    return Cell(number(figure.value), interval(figure), note)
+    return Cell(number(figure.value), interval(figure), note, figure.reason)
 
 
 def label(key: str) -> str:

@@ -1,0 +1,140 @@
+"""``doctor``: what this machine can do, each thing tried and not merely looked up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rn50med.cli.options import Options
+from rn50med.errors import Rn50MedError
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print a line for each thing that a run needs.
+
+    Args:
+        argv: Options after ``doctor``; there are none.
+
+    Returns:
+        0, or 1 if something does not work.
+    """
+    Options("doctor", "Say what this machine can do: each thing is tried.").parse_args(list(argv))
+    checks: dict[str, Callable[[], str]] = {
+        "versions": _versions,
+        "accelerator": _accelerator,
+        "precision": _precision,
+        "decoders": _decoders,
+        "weights": _weights,
+        "disk": _disk,
+        "tracker": _tracker,
+        "network": _network,
+    }
+    failed = 0
+    for name, check in checks.items():
+        try:
+            found = check()
+        except Exception as error:  # what is broken is what doctor is asked to tell
+            failed += 1
+            found = f"DOES NOT WORK: {error if isinstance(error, Rn50MedError) else repr(error)}"
+        sys.stdout.write(f"{name:<12} {found}\n")
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def _versions() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - light commands do without
+
+    names = ("rn50med", "torch", "lightning", "timm", "monai", "pydicom", "wandb")
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _accelerator() -> str:
+    import torch  # noqa: PLC0415
+
+    if torch.cuda.is_available():
+        devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        return f"{len(devices)} CUDA: {', '.join(devices)}"
+    if torch.backends.mps.is_available():
+        return "Apple MPS"
+    return f"none; the CPU with {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+
+
+def _precision() -> str:
+    """Take one real training step in the precision that a run would use."""
+    from time import perf_counter  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415
+    from lightning.fabric import Fabric  # noqa: PLC0415
+
+    from rn50med.model.backbone import ResNet50  # noqa: PLC0415
+    from rn50med.training.precision import fast_precision  # noqa: PLC0415
+
+    precision = fast_precision("auto")
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+    backbone = ResNet50(weights="none")
+    model, optimizer = fabric.setup(backbone, torch.optim.SGD(backbone.parameters(), lr=0.1))
+    image = fabric.to_device(torch.rand(4, 1, 64, 64))
+    start = perf_counter()
+    loss = sum(feature.float().square().mean() for feature in model(image))
+    fabric.backward(loss)
+    optimizer.step()
+    return f"{precision}; one training step of 4 images at 64 px took {perf_counter() - start:.2f} s"
+
+
+def _decoders() -> str:
+    """Write one real file of each kind that is read, and read it."""
+    import numpy as np  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    from rn50med.data.pixels import read_image  # noqa: PLC0415
+
+    ramp = np.linspace(0, 255, 64 * 64).reshape(64, 64)
+    images = {
+        "PNG 8-bit.png": Image.fromarray(ramp.astype(np.uint8)),
+        "PNG 16-bit.png": Image.fromarray((ramp * 257).astype(np.uint16)),
+        "PNG colour.png": Image.fromarray(np.stack([ramp.astype(np.uint8)] * 3, axis=-1)),
+        "JPEG.jpg": Image.fromarray(ramp.astype(np.uint8)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, image in images.items():
+            path = Path(folder) / name
+            image.save(path)
+            read_image(path)
+    return f"{', '.join(Path(name).stem for name in images)}: each read from a real file"
+
+
+def _weights() -> str:
+    from rn50med.model.weights import find_weights  # noqa: PLC0415
+
+    return find_weights("auto").statement
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    return f"{free:.0f} GiB free in the working folder; a run takes about 0.6 GiB"
+
+
+def _tracker() -> str:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    key = "a key is set" if os.environ.get("WANDB_API_KEY") or _has_login() else "no key is set; offline runs need none"
+    return f"wandb {version('wandb')}, {key}"
+
+
+def _has_login() -> bool:
+    from netrc import NetrcParseError, netrc  # noqa: PLC0415
+
+    try:
+        return netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, NetrcParseError):
+        return False
+
+
+def _network() -> str:
+    from rn50med.network import is_offline  # noqa: PLC0415
+
+    return "refused (--offline or RN50MED_OFFLINE)" if is_offline() else "allowed; --offline refuses it"

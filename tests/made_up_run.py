@@ -1,0 +1,93 @@
+"""The files of a made-up run, for tests of what is drawn from a run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rn50med.evaluation.figures import binary_figures, multiclass_figures
+from rn50med.evaluation.operating_point import youden
+
+CANARY = "canary-7731"
+BINARY = ("normal", "pneumonia")
+# Each of them has broken a page, a table or a chart somewhere.
+MANY = ("none", "mild | <b>severe</b>", "$x_1$ & 'more'", "_proliferative")
+
+
+def _split(folder: Path, split: str, classes: tuple[str, ...], occurring: int, point: list) -> dict:
+    """Write a split's predictions and return its figures."""
+    random = np.random.default_rng(len(split))
+    target = np.arange(60) % occurring
+    patients = np.array([f"{CANARY}-{split}-{i // 6}" for i in range(60)])
+    logits = random.normal(size=(60, len(classes))) + 2 * np.eye(len(classes))[target]
+    said = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if len(classes) == 2:
+        if not point:
+            point.append(youden(said[:, 1], target))
+        figures = binary_figures(said[:, 1], target, patients, point[0].threshold, classes)
+        called, shown = (said[:, 1] >= point[0].threshold).astype(int), [1]
+    else:
+        figures = multiclass_figures(said, target, patients, classes)
+        called, shown = said.argmax(axis=1), range(len(classes))
+    columns = {"image": [f"/data/{CANARY}/{i}.png" for i in range(60)], "patient": patients}
+    columns["target"] = np.array(classes)[target]
+    columns |= {f"prob_{classes[k]}": said[:, k] for k in shown}
+    columns |= {f"logit_{classes[k]}": logits[:, k] for k in shown}
+    table = pd.DataFrame(columns | {"call": np.array(classes)[called]})
+    table.to_csv(folder / "predictions" / f"{split}.csv", index=False, float_format="%.9g")
+    return {key: figure.as_json() for key, figure in figures.items()}
+
+
+def made_up_run(
+    folder: Path, classes: tuple[str, ...] = BINARY, test_classes: int = 0, synthetic: bool = True
+) -> Path:
+    """Write the files of a run; test has only the first `test_classes` classes, where given."""
+    (folder / "predictions").mkdir(parents=True)
+    point: list = []
+    kept = {"val": _split(folder, "val", classes, len(classes), point)}
+    kept["test"] = _split(folder, "test", classes, test_classes or len(classes), point)
+    kept = {"operating_point": point[0].as_dict() if point else None, **kept}
+    counts = {"patients": 10, "images": 60, "classes": dict.fromkeys(classes, 60 // len(classes))}
+    audit = {
+        "source": "phantom",
+        "synthetic": synthetic,
+        "classes": classes,
+        "manifest_sha256": "0123456789abcdef" * 4,
+        "split_origin": "Five patient-wise folds were made.",
+        "patients_are_images": False,
+        "splits": dict.fromkeys(("train", "val", "test"), counts),
+        "findings": [{"code": "few", "severity": "warning", "message": "Class <normal> is rare."}],
+    }
+    environment = {
+        "rn50med": "1.2.3",
+        "python": "3.12.1",
+        "packages": {"torch": "2.15.0"},
+        "threads": 2,
+        "accelerator": "cpu",
+        "devices": 1,
+        "precision": {"training": "bf16-mixed", "tables": "32-true"},
+        "weights": {"requested": "auto", "used": "none", "statement": "From random weights.", "sha256": None},
+        "seed": 17,
+        "task": {
+            "kind": "Binary" if len(classes) == 2 else "MultiClass",
+            "classes": classes,
+            "positive": classes[1] if len(classes) == 2 else None,
+        },
+        "training": {
+            "epochs_planned": 8,
+            "epochs_run": 4,
+            "best_epoch": 2,
+            "monitor": "val/auroc",
+            "stopped_early": True,
+        },
+        "images_per_second": 41.26,
+    }
+    for name, plain in (("metrics", kept), ("audit", audit), ("environment", environment)):
+        (folder / f"{name}.json").write_text(json.dumps(plain), encoding="utf-8")
+    rows = "0,0.70,0.71,0.6\n1,0.52,0.60,\n2,0.41,0.55,0.9\n3,0.30,0.57,0.8\n"
+    (folder / "metrics.csv").write_text(f"epoch,train/loss,val/loss,val/auroc\n{rows}")
+    (folder / "recipe.yaml").write_text(f"data: {{source: /data/{CANARY}/labels.csv}}\n")
+    return folder
