@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from rn50med.errors import RecipeError, StorageError
 
@@ -115,7 +115,8 @@ def factory_specification(factory: Callable[..., object], kind: str) -> Specific
         if len(classes) == 1 and factory.args[-1] is classes[0]:
             return specification_of(classes[0], factory.keywords)
     raise RecipeError(
-        f"{kind}: {factory!r} cannot be kept in a checkpoint; give a class, or functools.partial(Class, option=value)."
+        f"{kind}: {factory!r} cannot be kept in a checkpoint; "
+        "give a class, or functools.partial(Class, option=value)."
     )
 
 
@@ -129,7 +130,7 @@ def build(specification: Mapping[str, Any], base: type[T]) -> T:
     Raises:
         StorageError: If the class cannot be found, or may not be.
     """
-    return cast(T, build_factory(specification, base)())
+    return build_factory(specification, base)()
 
 
 def build_factory(specification: Mapping[str, Any], base: type[T]) -> Callable[..., T]:
@@ -167,7 +168,9 @@ def _find(class_path: str, base: type[T]) -> type[T]:
         )
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise StorageError(f"checkpoint: {class_path!r} is no {base.__name__}; use the version that wrote it.")
+        raise StorageError(
+            f"checkpoint: {class_path!r} is no {base.__name__}; use the version that wrote it."
+        )
     return found
 
 

@@ -37,7 +37,7 @@ _AMBIGUOUS = re.compile(
 )
 
 
-def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401 - plain values of any shape
+def parse_yaml(text: str, where: str) -> Any:
     """Read YAML strictly.
 
     Args:

@@ -240,7 +240,7 @@ class Binary(Task):
         """Return the figures of `rn50med.evaluation.figures.binary_figures`."""
         probability = self.stored_probabilities(predictions.logits)[:, 0]
         threshold = None if point is None else point.threshold
-        return binary_figures(probability, predictions.target, patients, threshold)
+        return binary_figures(probability, predictions.target, patients, threshold, self.classes)
 
 
 @dataclass(frozen=True)
@@ -332,5 +332,9 @@ class MultiClass(Task):
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:
-    if len(classes) < 2 or len(set(classes)) < len(classes) or not all(isinstance(c, str) and c for c in classes):
+    if (
+        len(classes) < 2
+        or len(set(classes)) < len(classes)
+        or not all(isinstance(c, str) and c for c in classes)
+    ):
         raise RecipeError(f"task: classes are {list(classes)!r}; give two or more different names.")

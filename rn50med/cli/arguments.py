@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMAND_LINE", "PARSER_MODE", "SHORTCUTS", "Arguments", "Ready", "Recipes", "check_keys", "check_names",
-    "configure_jsonargparse", "load_recipes", "parse", "prepare", "split_arguments",
+    "configure_jsonargparse", "load_recipes", "option_values", "parse", "prepare", "split_arguments",
 ]  # fmt: skip
 
 
 # What jsonargparse adds to the one line that says what is wrong.
 _NOISE = (
-    r"Parser key|Expected a path but|Subtypes:|Errors:|Given value|Does not val|Subclass types exp|an? (class|dict)"
-    r"|Problem with given class_path|Not a valid subclass of \w+$|Expected an? (<class 'NoneType'>|list)$"
+    r"Parser key|Expected a path but|Subtypes:|Errors:|Given value|Does not val|Subclass types exp"
+    r"|an? (class|dict)|Problem with given class_path|Not a valid subclass of \w+$"
+    r"|Expected an? (<class 'NoneType'>|list)$"
 )
 
 
@@ -152,7 +153,7 @@ def _sentence(message: str, ready: Ready, parser: ArgumentParser) -> str:
 
 
 def _missing(keys: str) -> str:
-    return f"recipe: {keys} is not given; add it to the recipe, or give --{keys.split(', ')[0]}."
+    return f"recipe: {keys} is not given; add it to the recipe, or give --{keys.partition(', ')[0]}."
 
 
 def _origin(key: str, ready: Ready) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -59,7 +59,9 @@ class Assembly(LightningCLI):
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Name the option of recipes ours."""
         parser = self.parser_class(**kwargs)
-        parser.add_argument("--recipe", action=ActionConfigFile, help="A recipe's name or file; may be repeated.")
+        parser.add_argument(
+            "--recipe", action=ActionConfigFile, help="A recipe's name or file; may be repeated."
+        )
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -104,7 +106,9 @@ class Assembly(LightningCLI):
         recipe = self.resolved()
         folder = make_run_folder(config["output"], self.recipe_name)
         plan = Plan(folder, recipe, config["evaluation"], int(self.config.seed_everything), self.precision)
-        options = vars(config["trainer"]) if not isinstance(config["trainer"], dict) else dict(config["trainer"])
+        options = (
+            vars(config["trainer"]) if not isinstance(config["trainer"], dict) else dict(config["trainer"])
+        )
         tracking = config["tracking"]
         logger: Any = options["logger"] if options["logger"] is not None else False
         if tracking.wandb != "disabled" and os.environ.get("LOCAL_RANK", "0") == "0":

@@ -121,7 +121,11 @@ def _disk() -> str:
 def _tracker() -> str:
     from importlib.metadata import version  # noqa: PLC0415
 
-    key = "a key is set" if os.environ.get("WANDB_API_KEY") or _has_login() else "no key is set; offline runs need none"
+    key = (
+        "a key is set"
+        if os.environ.get("WANDB_API_KEY") or _has_login()
+        else "no key is set; offline runs need none"
+    )
     return f"wandb {version('wandb')}, {key}"
 
 

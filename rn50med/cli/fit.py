@@ -34,7 +34,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def fit(
-    recipe: str, options: Mapping[str, object] | None = None, output: str | Path | None = None, trust: Sequence[str] = ()
+    recipe: str,
+    options: Mapping[str, object] | None = None,
+    output: str | Path | None = None,
+    trust: Sequence[str] = (),
 ) -> Run:
     """Fine-tune by a recipe: the twin of ``rn50med fit``.
 

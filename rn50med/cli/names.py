@@ -119,5 +119,5 @@ def configure_jsonargparse(trust: Sequence[str]) -> None:
             sys.path.append(str(here))
 
 
-def _load(text: str) -> Any:  # noqa: ANN401 - plain values of any shape
+def _load(text: str) -> Any:
     return parse_yaml(text, COMMAND_LINE)

@@ -20,11 +20,17 @@ def run(argv: Sequence[str]) -> int:
         StorageError: If the output is there already, or the run cannot be read.
         DataError: If some images could not be read; the others are written all the same.
     """
-    parser = Options("predict", "Give probabilities and calls for images, one row per image; no labels needed.")
+    parser = Options(
+        "predict", "Give probabilities and calls for images, one row per image; no labels needed."
+    )
     parser.add_argument("--run", required=True, help="a run folder, or a checkpoint in one")
-    parser.add_argument("--images", required=True, nargs="+", help="files, folders, or a table with an image column")
+    parser.add_argument(
+        "--images", required=True, nargs="+", help="files, folders, or a table with an image column"
+    )
     parser.add_argument("--output", type=Path, help="a .csv file, new; standard output where it is not given")
-    parser.add_argument("--trust", action="append", default=[], help="import this module, which the run's parts need")
+    parser.add_argument(
+        "--trust", action="append", default=[], help="import this module, which the run's parts need"
+    )
     options = parser.parse_args(list(argv))
     _check_output(options.output)
     _import(options.trust)

@@ -23,7 +23,8 @@ def run(argv: Sequence[str]) -> int:
         argv: Options after ``test``; dotted keys of the data win over the run's recipe.
     """
     parser = Options(
-        "test", "Evaluate a run again. Options such as --data.source or --data.root replace those of its recipe."
+        "test",
+        "Evaluate a run again. Options such as --data.source or --data.root replace those of its recipe.",
     )
     parser.add_argument("--run", required=True, help="a run folder, or a checkpoint in one")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="the split to evaluate")
@@ -36,9 +37,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
-    from rn50med.cli.arguments import option_values, prepare  # noqa: PLC0415
+    from rn50med.cli.arguments import prepare  # noqa: PLC0415
     from rn50med.cli.assembly import Assembly, tell  # noqa: PLC0415
     from rn50med.cli.fit import table  # noqa: PLC0415
+    from rn50med.cli.words import option_values  # noqa: PLC0415
     from rn50med.deployment.predict import find_checkpoint  # noqa: PLC0415
     from rn50med.training.module import FineTuneModule  # noqa: PLC0415
     from rn50med.training.run import evaluate_again  # noqa: PLC0415

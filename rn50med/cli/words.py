@@ -83,7 +83,7 @@ def option_values(options: Sequence[str]) -> list[tuple[str, str | None]]:
     return found
 
 
-def read_value(value: str | None) -> Any:  # noqa: ANN401 - plain values of any shape
+def read_value(value: str | None) -> Any:
     """Return what an option's value holds: a list or mapping where it is one, else the text itself.
 
     Args:

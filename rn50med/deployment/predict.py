@@ -139,7 +139,7 @@ def _logits(
     module: FineTuneModule, items: Sequence[Item], device: torch.device
 ) -> tuple[np.ndarray[Any, Any], list[str]]:
     """Return the logits of every image, ``nan`` where it cannot be read, and the errors, empty where it can."""
-    transforms = build(module.preprocessing or {}, Transforms)
+    transforms = build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
     logits = np.full((len(items), module.task.num_outputs), np.nan)
     errors = [""] * len(items)
     for positions, outcomes in _read(items, transforms):

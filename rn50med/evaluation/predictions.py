@@ -26,7 +26,8 @@ def stored(values: NDArray[Any]) -> NDArray[np.float64]:
         >>> stored(np.array([1 / 3]))
         array([0.33333333])
     """
-    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in np.asarray(values, dtype=np.float64).ravel()]
+    wide = np.asarray(values, dtype=np.float64)
+    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in wide.ravel()]
     return np.array(flat, dtype=np.float64).reshape(np.shape(values))
 
 

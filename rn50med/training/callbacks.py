@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -16,8 +17,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from rn50med.errors import Interrupted
-from rn50med.training.module import read_checkpoint, unpack
+from rn50med.errors import Interrupted, StorageError
+from rn50med.training.module import unpack
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,12 @@ class Best(ModelCheckpoint):
 
     def __init__(self, monitor: str, folder: str | Path | None = None) -> None:
         super().__init__(
-            folder, "best", monitor=monitor, mode="max", auto_insert_metric_name=False, enable_version_counter=False
+            folder,
+            "best",
+            monitor=monitor,
+            mode="max",
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
         )
 
 
@@ -62,7 +68,13 @@ class Last(ModelCheckpoint):
             return
         path = self.save_now(trainer)
         if trainer.is_global_zero:
-            read_checkpoint(path)
+            try:
+                torch.load(path, map_location="cpu", weights_only=True)
+            except UnpicklingError as error:
+                raise StorageError(
+                    f"{path}: a checkpoint of this run could not be opened again ({error}); "
+                    "keep only plain types in callbacks and hyper-parameters."
+                ) from error
 
     def save_now(self, trainer: Trainer) -> Path:
         """Save at once, and return where; every rank has to call it."""

@@ -18,7 +18,7 @@ import torch
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import StorageError
-from rn50med.evaluation.figures import Figure
+from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
 from rn50med.recipe import dump_yaml
@@ -28,7 +28,17 @@ FOLDER_VARIABLE = "RN50MED_RUN_FOLDER"
 """Environment variable by which the first process tells the others the run folder."""
 
 PRIVATE = 0o600
-_PACKAGES = ("torch", "lightning", "timm", "monai", "torchmetrics", "numpy", "pillow", "scikit-learn", "pandas")
+_PACKAGES = (
+    "torch",
+    "lightning",
+    "timm",
+    "monai",
+    "torchmetrics",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "pandas",
+)
 
 
 def make_run_folder(output: str | None, name: str) -> Path:
@@ -55,7 +65,9 @@ def make_run_folder(output: str | None, name: str) -> Path:
     except StorageError:
         raise
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be written ({error.strerror}); give --output another place.") from error
+        raise StorageError(
+            f"{folder}: cannot be written ({error.strerror}); give --output another place."
+        ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
     return folder
 
@@ -69,7 +81,9 @@ def write_private(path: Path, text: str) -> None:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8"
+    ) as file:
         file.write(text)
     partial.replace(path)
 

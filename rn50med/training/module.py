@@ -89,7 +89,7 @@ class FineTuneModule(LightningModule):
         }
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
+    def load_from_checkpoint(  # type: ignore[override]  # a checkpoint of ours needs no more
         cls, checkpoint_path: str | Path | IO[bytes], map_location: Any = "cpu"
     ) -> FineTuneModule:
         """Build a module as it was trained, from its checkpoint alone; nothing but tensors is unpickled.
@@ -119,7 +119,7 @@ class FineTuneModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
         transforms = getattr(getattr(self._trainer, "datamodule", None), "transforms", None)
         if isinstance(transforms, Part):
             self._check_channels(getattr(transforms, "channels", None))
@@ -131,8 +131,8 @@ class FineTuneModule(LightningModule):
     def _check_channels(self, channels: int | None) -> None:
         if channels not in {None, self.backbone.in_channels}:
             raise RecipeError(
-                f"model.backbone.in_channels: is {self.backbone.in_channels}, but the transforms give images of "
-                f"{channels}; write --model.backbone.in_channels {channels}."
+                f"model.backbone.in_channels: is {self.backbone.in_channels}, but the transforms give "
+                f"images of {channels}; write --model.backbone.in_channels {channels}."
             )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -140,10 +140,10 @@ class FineTuneModule(LightningModule):
         image, target, index = unpack(batch)
         loss = self.task.loss(self(image), target)
         if not torch.isfinite(loss):
-            where = "unknown" if index is None else listed(index.tolist())
+            where = "unknown" if index is None else listed(row + 2 for row in index.tolist())
             raise NumericalError(
                 f"training: the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}, "
-                f"rows {where} of manifest.csv; lower the learning rate, or train in 32 bits with "
+                f"lines {where} of manifest.csv; lower the learning rate, or train in 32 bits with "
                 "--trainer.precision 32-true."
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
@@ -167,8 +167,8 @@ class FineTuneModule(LightningModule):
         if index is None:
             if self.trainer.world_size > 1:
                 raise RecipeError(
-                    "batch: has no 'index', without which images that a sampler repeats for several processes "
-                    "cannot be told apart; add the image's number to each batch as 'index'."
+                    "batch: has no 'index', without which images that a sampler repeats for several "
+                    "processes cannot be told apart; add the image's number to each batch as 'index'."
                 )
             start = sum(len(seen) for seen in table.index)
             index = torch.arange(start, start + len(target), device=target.device)
@@ -269,7 +269,9 @@ def read_checkpoint(path: str | Path | IO[bytes], map_location: Any = "cpu") -> 
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except FileNotFoundError:
-        raise StorageError(f"{name}: there is no such checkpoint; give a run folder or a .ckpt file.") from None
+        raise StorageError(
+            f"{name}: there is no such checkpoint; give a run folder or a .ckpt file."
+        ) from None
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
         reason = "\n".join(str(error).split("\n")[:1])
         raise StorageError(f"{name}: cannot be read as a checkpoint ({reason}); use another one.") from error

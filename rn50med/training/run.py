@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from torch import distributed
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import StorageError
-from rn50med.evaluation.figures import Figure
+from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.report import write_report
 from rn50med.training.callbacks import Best, EpochLog, Last, Speed
 from rn50med.training.folder import (
@@ -109,7 +110,9 @@ class Recorder(Callback):
         if pl_module.lr_factor != 1.0:
             log.info("learning rate: times %g, because the weights are pretrained", pl_module.lr_factor)
         if trainer.world_size > 1 and pl_module.device.type == "cpu":
-            log.info("batch norm: each of the %d processes keeps its own statistics on a CPU", trainer.world_size)
+            log.info(
+                "batch norm: each of the %d processes keeps its own statistics on a CPU", trainer.world_size
+            )
         write_recipe(self.plan.folder, recipe)
         write_manifest(self.plan.folder, self.data)
         write_json(self.plan.folder / "audit.json", self.data.prepared.audit)
@@ -158,7 +161,9 @@ def _best_path(trainer: Trainer) -> Path:
         return Path(best.best_model_path)
     last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, Last))
     if not last.best_model_path:
-        raise StorageError("fit: no epoch was finished, so that there is no checkpoint; train one epoch or more.")
+        raise StorageError(
+            "fit: no epoch was finished, so that there is no checkpoint; train one epoch or more."
+        )
     log.warning("best epoch: %s was never defined, so that the last epoch is kept", best.monitor)
     return Path(last.best_model_path)
 
@@ -240,7 +245,8 @@ def evaluate_again(
     while place.exists():
         place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
     write_predictions(
-        place / "predictions" / f"{split}.csv", prediction_frame(module.task, module.predictions[split], data, point)
+        place / "predictions" / f"{split}.csv",
+        prediction_frame(module.task, module.predictions[split], data, point),
     )
     write_json(place / "metrics.json", metrics)
     return place, metrics
@@ -298,7 +304,8 @@ def _brief(report: dict[str, Any]) -> dict[str, Any]:
 def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     monitor = f"val/{module.task.monitor}"
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
-    best = max(rows, key=lambda row: row.get(monitor, float("-inf")), default={"epoch": 0})
+    defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
+    best = max(defined, key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
     return {
         "epochs_planned": trainer.max_epochs,
         "epochs_run": len(rows),

@@ -65,7 +65,9 @@ class WarmupCosine(LambdaLR):
         Loshchilov & Hutter, *SGDR*, ICLR 2017, equation 5; arXiv:1608.03983.
     """
 
-    def __init__(self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.01) -> None:
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.01
+    ) -> None:
         super().__init__(optimizer, partial(warmup_cosine, total_steps, warmup, floor))
 
 

@@ -13,7 +13,9 @@ from lightning.pytorch.loggers import WandbLogger
 
 from rn50med.errors import RecipeError
 
-PLACES = frozenset({"source", "root", "output", "weights", "cache", "default_root_dir", "dirpath", "ckpt_path"})
+PLACES = frozenset(
+    {"source", "root", "output", "weights", "cache", "default_root_dir", "dirpath", "ckpt_path"}
+)
 """Keys of a recipe whose text is a place."""
 
 WORDS = frozenset({"phantom", "auto", "imagenet", "none"})
@@ -108,7 +110,8 @@ def wandb_logger(tracking: Tracking, recipe: Mapping[str, Any], folder: Path, na
         )
     except Exception as error:  # wandb raises kinds of its own, and of its service
         raise RecipeError(
-            f"tracking: Weights & Biases could not be started ({error}); use --wandb offline and `wandb sync` later."
+            f"tracking: Weights & Biases could not be started ({error}); "
+            "use --wandb offline, and `wandb sync` later."
         ) from error
     return WandbLogger(experiment=run, log_model=False)
 

@@ -1,0 +1,205 @@
+"""The Lightning module in anybody's Trainer, and its checkpoints."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from films import write_films
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from rn50med import Binary, FineTuneModule, Head, LinearHead, ManifestDataModule, MultiClass, Radiograph, ResNet50
+from rn50med.errors import NumericalError, RecipeError, StorageError
+from rn50med.training.module import CHECKPOINT_KEY
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+TASK = Binary(negative="normal", positive="pneumonia", column="label")
+
+
+class LastMapHead(Head):
+    """A head of a user's own: the maximum of the coarsest map."""
+
+    def __init__(self, channels, num_outputs, scale: float = 1.0):
+        super().__init__(channels, num_outputs)
+        self.scale = scale
+        self.linear = nn.Linear(channels[-1], num_outputs)
+
+    def forward(self, features):
+        return self.scale * self.linear(features[-1].amax(dim=(-2, -1)))
+
+
+def small_trainer(folder: Path, module: FineTuneModule, **options) -> Trainer:
+    return Trainer(
+        accelerator="cpu", max_epochs=options.pop("max_epochs", 1), callbacks=module.default_callbacks(folder),
+        logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder, **options,
+    )  # fmt: skip
+
+
+def module_of(head=LinearHead, task=TASK, **options) -> FineTuneModule:
+    return FineTuneModule(task, backbone=ResNet50(weights="none"), head=head, **options)
+
+
+def data_of(folder: Path, **options) -> ManifestDataModule:
+    return ManifestDataModule(
+        str(write_films(folder)), task=TASK, transforms=Radiograph(size=32), batch_size=8, **options
+    )
+
+
+def test_the_python_block_of_the_readme_trains_tests_and_reloads(tmp_path):
+    data, module = data_of(tmp_path), module_of(partial(LinearHead, dropout=0.1))
+    trainer = small_trainer(tmp_path, module, max_epochs=2)
+    trainer.fit(module, data)
+    figures = trainer.test(module, data, ckpt_path="best", verbose=False)[0]
+    assert set(figures) >= {"test/auroc", "test/loss"}
+    assert len(module.predictions["test"].index) == 12
+
+    best = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+    assert best.task == TASK
+    assert best.preprocessing == Radiograph(size=32).specification()
+    assert best.head.dropout.p == 0.1
+    image = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(best(image), module.eval()(image))
+
+
+def test_a_checkpoint_opens_with_weights_only_and_holds_plain_types(tmp_path):
+    data, module = data_of(tmp_path), module_of()
+    small_trainer(tmp_path, module).fit(module, data)
+    for name in ("best", "last"):
+        checkpoint = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
+        kept = checkpoint[CHECKPOINT_KEY]
+        assert kept["classes"] == ["normal", "pneumonia"]
+        assert kept["operating_point"]["rule"] == "youden"
+        assert str(tmp_path) not in repr({k: v for k, v in checkpoint.items() if k != "callbacks"})
+
+
+def test_a_head_of_the_users_own_swaps_in_and_reloads(tmp_path):
+    data, module = data_of(tmp_path), module_of(partial(LastMapHead, scale=2.0))
+    small_trainer(tmp_path, module).fit(module, data)
+    again = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+    assert isinstance(again.head, LastMapHead)
+    assert again.head.scale == 2.0
+
+
+def test_own_batches_of_pairs_train_in_an_own_trainer(tmp_path):
+    images = torch.rand(16, 1, 32, 32)
+    pairs = [(image, torch.tensor(i % 3)) for i, image in enumerate(images)]
+    module = module_of(task=MultiClass(("a", "b", "c")))
+    seen = []
+
+    class Own(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            seen.append(float(outputs["loss"]))
+
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, callbacks=[Own()], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(pairs, batch_size=8, shuffle=True), DataLoader(pairs, batch_size=8))
+    assert len(seen) == 2
+    assert len(module.predictions["val"].index) == 16
+
+
+def test_a_head_that_no_checkpoint_can_hold_is_refused_when_the_module_is_built():
+    with pytest.raises(RecipeError, match=r"cannot be kept in a checkpoint; give a class, or functools\.partial"):
+        module_of(lambda channels, outputs: LinearHead(channels, outputs))
+
+
+def test_weights_are_read_when_training_starts_so_that_a_checkpoint_opens_without_their_file(tmp_path):
+    file = tmp_path / "start.pth"
+    torch.save(ResNet50(weights="none").body.state_dict(), file)
+    data = data_of(tmp_path / "data")
+    module = FineTuneModule(TASK, backbone=ResNet50(weights=str(file)))
+    small_trainer(tmp_path, module).fit(module, data)
+    assert module.load_report.used == "file"
+    assert module.lr_factor == 0.1
+    file.unlink()
+    FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_norms_and_biases_are_not_decayed(tmp_path):
+    data, module = data_of(tmp_path), module_of(optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.3))
+    trainer = small_trainer(tmp_path, module)
+    trainer.fit(module, data)
+    decayed, spared = trainer.optimizers[0].param_groups
+    assert decayed["weight_decay"] == 0.3
+    assert all(parameter.ndim > 1 for parameter in decayed["params"])
+    assert spared["weight_decay"] == 0.0
+    assert all(parameter.ndim == 1 for parameter in spared["params"])
+    assert decayed["fused"]
+    assert sum(len(g["params"]) for g in (decayed, spared)) == len(list(module.parameters()))
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_rows(tmp_path):
+    class Broken(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 1:
+                batch["image"][0] = float("nan")
+
+    data, module = data_of(tmp_path), module_of()
+    trainer = small_trainer(tmp_path, module)
+    trainer.callbacks.append(Broken())
+    with pytest.raises(NumericalError, match=r"the loss is nan in epoch 0, step 1, lines .* of manifest.csv") as fault:
+        trainer.fit(module, data)
+    assert fault.value.exit_code == 4
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in kept.values() if isinstance(tensor, Tensor))
+
+
+def test_colour_images_for_a_grey_backbone_are_refused_with_the_key_to_write(tmp_path):
+    data = data_of(tmp_path)
+    module = FineTuneModule(TASK, backbone=ResNet50(weights="none", in_channels=3))
+    with pytest.raises(RecipeError, match="--model.backbone.in_channels 1"):
+        small_trainer(tmp_path, module).fit(module, data)
+
+
+class Evil:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.marker),))
+
+
+def test_a_hostile_checkpoint_is_refused_and_never_run(tmp_path):
+    path, marker = tmp_path / "evil.ckpt", tmp_path / "marker"
+    torch.save({"state_dict": {}, CHECKPOINT_KEY: Evil(marker)}, path)
+    with pytest.raises(StorageError, match="cannot be read as a checkpoint"):
+        FineTuneModule.load_from_checkpoint(path)
+    path.write_bytes(pickle.dumps(Evil(marker)))
+    with pytest.raises(StorageError, match="cannot be read as a checkpoint"):
+        FineTuneModule.load_from_checkpoint(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("class_path", ["os.system", "subprocess.Popen", "torch.hub.load", "evil_lab.Head"])
+def test_a_checkpoint_that_names_a_foreign_class_is_refused(tmp_path, class_path):
+    data, module = data_of(tmp_path), module_of()
+    small_trainer(tmp_path, module).fit(module, data)
+    checkpoint = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    checkpoint[CHECKPOINT_KEY]["module"]["head"] = {"class_path": class_path, "init_args": {}}
+    torch.save(checkpoint, tmp_path / "foreign.ckpt")
+    with pytest.raises(StorageError):
+        FineTuneModule.load_from_checkpoint(tmp_path / "foreign.ckpt")
+
+
+def test_a_file_that_is_no_checkpoint_of_ours_is_named(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(StorageError, match="is no checkpoint of rn50med's"):
+        FineTuneModule.load_from_checkpoint(tmp_path / "other.ckpt")
+    with pytest.raises(StorageError, match="there is no such checkpoint"):
+        FineTuneModule.load_from_checkpoint(tmp_path / "absent.ckpt")
