@@ -23,7 +23,8 @@ FOREIGN_CODE = (
     "torch.hub", "torch.load", "torch.serialization", "torch.package", "torch.jit", "torch.ops",
     "torch.classes", "torch.utils.cpp_extension", "torch.utils.model_zoo", "torch.multiprocessing",
     "torch.distributed", "torch.export", "torch._dynamo", "torch._inductor", "torchvision.io",
-    "torchvision.datasets", "monai.bundle", "monai.apps", "monai.utils.module", "timm.models.load_checkpoint",
+    "torchvision.datasets", "torch.storage", "torch.utils.benchmark", "torch.utils.collect_env", "monai.bundle",
+    "monai.apps", "monai.utils.module", "timm.models.load_checkpoint",
     "lightning.fabric.utilities.cloud_io",
 )  # fmt: skip
 """Parts of those packages that fetch, unpickle or run somebody else's code."""
@@ -68,9 +69,9 @@ def specification_of(part: type, arguments: Mapping[str, Any]) -> Specification:
     Raises:
         RecipeError: If the class is not at the top of its module, or an argument is not plain.
     """
-    if "<" in part.__qualname__:
+    if "." in part.__qualname__:
         raise RecipeError(
-            f"{part.__name__}: is defined inside a function, where no checkpoint finds it again; "
+            f"{part.__name__}: is defined inside a function or class, where no checkpoint finds it again; "
             "move it to the top of a module."
         )
     plain = {name: _plain(value, f"{part.__name__}({name}=...)") for name, value in arguments.items()}
@@ -157,8 +158,13 @@ def _rebuilt(value: Any) -> Any:
 def _find(class_path: str, base: type[T]) -> type[T]:
     """Find a class, importing only trusted packages or what the caller has imported already."""
     module_name, _, name = class_path.rpartition(".")
-    if module_name.split(".")[0] in TRUSTED_PACKAGES:
-        module = import_module(module_name)
+    if module_name.partition(".")[0] in TRUSTED_PACKAGES:
+        try:
+            module = import_module(module_name)
+        except ImportError as error:
+            raise StorageError(
+                f"checkpoint: needs {class_path!r}, which is not there; use the version that wrote it."
+            ) from error
     elif module_name in sys.modules:
         module = sys.modules[module_name]
     else:

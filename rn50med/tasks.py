@@ -46,14 +46,19 @@ class Task(Part, ABC):
         """Manifest columns that hold the labels."""
 
     @property
-    @abstractmethod
-    def num_outputs(self) -> int:
-        """Number of logits, K."""
+    def probability_names(self) -> tuple[str, ...]:
+        """Names of the columns of `probabilities`; of every class."""
+        return self.classes
 
     @property
-    @abstractmethod
+    def num_outputs(self) -> int:
+        """Number of logits, K; one per probability."""
+        return len(self.probability_names)
+
+    @property
     def positive_class(self) -> str | None:
         """The class that a single probability belongs to, where there is one."""
+        return None
 
     @abstractmethod
     def fault(self, row: Mapping[str, str]) -> str | None:
@@ -93,11 +98,6 @@ class Task(Part, ABC):
             - output: ``(B, 1)`` for `Binary`, else ``(B, K)``.
         """
 
-    @property
-    @abstractmethod
-    def probability_names(self) -> tuple[str, ...]:
-        """Names of the columns of `probabilities`."""
-
     @abstractmethod
     def calls(self, probability: NDArray[np.float64], point: OperatingPoint | None) -> NDArray[np.str_]:
         """Return the call of each image, as a class name."""
@@ -132,22 +132,42 @@ class Task(Part, ABC):
         return columns | {"call": self.calls(probability, point)}
 
 
-def _label_fault(value: str, column: str, classes: tuple[str, ...]) -> str | None:
-    if value in classes:
-        return None
-    if not value.strip():
-        return f"empty cell in column {column!r}; write one of {', '.join(classes)}"
-    guess = nearest(value, classes)
-    hint = f"nearest class {guess!r}" if guess is not None else f"classes are {', '.join(classes)}"
-    return f"unknown label {value!r} in column {column!r}; {hint}"
+class _OneColumn(Task):
+    """A task whose label stands in one column and is one of several classes."""
 
+    column: str
 
-def _defined(figures: dict[str, float]) -> dict[str, float]:
-    return {name: float(value) for name, value in figures.items()}
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label's column."""
+        return (self.column,)
+
+    def fault(self, row: Mapping[str, str]) -> str | None:
+        """Return what is wrong with the label."""
+        value, classes = row[self.column], self.classes
+        if value in classes:
+            return None
+        if not value.strip():
+            return f"empty cell in column {self.column!r}; write one of {', '.join(classes)}"
+        guess = nearest(value, classes)
+        hint = f"nearest class {guess!r}" if guess is not None else f"classes are {', '.join(classes)}"
+        return f"unknown label {value!r} in column {self.column!r}; {hint}"
+
+    def encode(self, row: Mapping[str, str]) -> int:
+        """Return the position of the class; of two, the positive one is 1."""
+        return self.classes.index(row[self.column])
+
+    def stratum(self, row: Mapping[str, str]) -> str:
+        """Return the label."""
+        return row[self.column]
+
+    def target_names(self, target: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Return the class names."""
+        return np.array(self.classes)[target]
 
 
 @dataclass(frozen=True)
-class Binary(Task):
+class Binary(_OneColumn):
     """One finding, present or absent: one logit and a sigmoid.
 
     It equals a two-way softmax over the logits ``(0, z)``.
@@ -171,16 +191,6 @@ class Binary(Task):
         return (self.negative, self.positive)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The label's column."""
-        return (self.column,)
-
-    @property
-    def num_outputs(self) -> int:
-        """One."""
-        return 1
-
-    @property
     def positive_class(self) -> str | None:
         """The class with the finding."""
         return self.positive
@@ -189,18 +199,6 @@ class Binary(Task):
     def probability_names(self) -> tuple[str, ...]:
         """The positive class alone."""
         return (self.positive,)
-
-    def fault(self, row: Mapping[str, str]) -> str | None:
-        """Return what is wrong with the label."""
-        return _label_fault(row[self.column], self.column, self.classes)
-
-    def encode(self, row: Mapping[str, str]) -> int:
-        """Return 1 for the positive class, else 0."""
-        return self.classes.index(row[self.column])
-
-    def stratum(self, row: Mapping[str, str]) -> str:
-        """Return the label."""
-        return row[self.column]
 
     def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
         """Return positive for half of the patients, with the phantom's first finding."""
@@ -219,10 +217,6 @@ class Binary(Task):
         """Return positive at or above the operating point, at one half where there is none."""
         threshold = 0.5 if point is None else point.threshold
         return np.where(probability[:, 0] >= threshold, self.positive, self.negative)
-
-    def target_names(self, target: NDArray[np.int64]) -> NDArray[np.str_]:
-        """Return the class names."""
-        return np.array(self.classes)[target]
 
     def watched(self, predictions: Predictions) -> dict[str, float]:
         """Return the AUROC."""
@@ -244,7 +238,7 @@ class Binary(Task):
 
 
 @dataclass(frozen=True)
-class MultiClass(Task):
+class MultiClass(_OneColumn):
     """One of several classes that exclude each other: a logit each and a softmax.
 
     Args:
@@ -264,38 +258,6 @@ class MultiClass(Task):
         """As declared."""
         return self.names
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The label's column."""
-        return (self.column,)
-
-    @property
-    def num_outputs(self) -> int:
-        """One per class."""
-        return len(self.names)
-
-    @property
-    def positive_class(self) -> str | None:
-        """None: no class is special."""
-        return None
-
-    @property
-    def probability_names(self) -> tuple[str, ...]:
-        """Every class."""
-        return self.names
-
-    def fault(self, row: Mapping[str, str]) -> str | None:
-        """Return what is wrong with the label."""
-        return _label_fault(row[self.column], self.column, self.classes)
-
-    def encode(self, row: Mapping[str, str]) -> int:
-        """Return the position of the class."""
-        return self.names.index(row[self.column])
-
-    def stratum(self, row: Mapping[str, str]) -> str:
-        """Return the label."""
-        return row[self.column]
-
     def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
         """Return classes in equal shares; class k has the phantom's finding k - 1, the first none."""
         chosen = int(draw * len(self.names))
@@ -311,17 +273,13 @@ class MultiClass(Task):
 
     def calls(self, probability: NDArray[np.float64], point: OperatingPoint | None) -> NDArray[np.str_]:
         """Return the most probable class."""
-        return np.array(self.names)[probability.argmax(axis=1)]
-
-    def target_names(self, target: NDArray[np.int64]) -> NDArray[np.str_]:
-        """Return the class names."""
-        return np.array(self.names)[target]
+        return self.target_names(probability.argmax(axis=1))
 
     def watched(self, predictions: Predictions) -> dict[str, float]:
         """Return the macro AUROC over the classes that are defined, and each class's."""
         macro, each = macro_auroc(self.stored_probabilities(predictions.logits), predictions.target)
-        by_class = {f"auroc/{name}": value for name, value in zip(self.names, each, strict=True)}
-        return _defined({"auroc": macro, **by_class})
+        by_class = {f"auroc/{name}": float(value) for name, value in zip(self.names, each, strict=True)}
+        return {"auroc": macro, **by_class}
 
     def figures(
         self, predictions: Predictions, patients: NDArray[np.str_], point: OperatingPoint | None

@@ -84,7 +84,7 @@ def test_a_checkpoint_opens_with_weights_only_and_holds_plain_types(tmp_path):
         kept = checkpoint[CHECKPOINT_KEY]
         assert kept["classes"] == ["normal", "pneumonia"]
         assert kept["operating_point"]["rule"] == "youden"
-        assert str(tmp_path) not in repr({k: v for k, v in checkpoint.items() if k != "callbacks"})
+        assert str(tmp_path) not in repr(checkpoint)
 
 
 def test_a_head_of_the_users_own_swaps_in_and_reloads(tmp_path):
@@ -186,15 +186,15 @@ def test_a_hostile_checkpoint_is_refused_and_never_run(tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("class_path", ["os.system", "subprocess.Popen", "torch.hub.load", "evil_lab.Head"])
-def test_a_checkpoint_that_names_a_foreign_class_is_refused(tmp_path, class_path):
+def test_a_checkpoint_that_names_a_foreign_class_is_refused(tmp_path):
     data, module = data_of(tmp_path), module_of()
     small_trainer(tmp_path, module).fit(module, data)
     checkpoint = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    checkpoint[CHECKPOINT_KEY]["module"]["head"] = {"class_path": class_path, "init_args": {}}
-    torch.save(checkpoint, tmp_path / "foreign.ckpt")
-    with pytest.raises(StorageError):
-        FineTuneModule.load_from_checkpoint(tmp_path / "foreign.ckpt")
+    for class_path in ("os.system", "subprocess.Popen", "torch.hub.load", "evil_lab.Head"):
+        checkpoint[CHECKPOINT_KEY]["module"]["head"] = {"class_path": class_path, "init_args": {}}
+        torch.save(checkpoint, tmp_path / "foreign.ckpt")
+        with pytest.raises(StorageError):
+            FineTuneModule.load_from_checkpoint(tmp_path / "foreign.ckpt")
 
 
 def test_a_file_that_is_no_checkpoint_of_ours_is_named(tmp_path):

@@ -14,6 +14,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from rn50med.cli.arguments import PARSER_MODE, Ready, parse
 from rn50med.data.datamodule import ManifestDataModule
@@ -128,7 +129,10 @@ class Assembly(LightningCLI):
             "default_root_dir": str(folder),
             "enable_progress_bar": progress,
         }
-        return Trainer(**options), plan
+        try:
+            return Trainer(**options), plan
+        except (MisconfigurationException, ValueError) as error:
+            raise RecipeError(f"trainer: {error}; mend the key below trainer.") from error
 
 
 def _wants_progress(asked: bool | None) -> bool:

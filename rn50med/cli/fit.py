@@ -43,7 +43,8 @@ def fit(
 
     Args:
         recipe: Name or file of the recipe.
-        options: Dotted keys and their values, such as ``{"trainer.max_epochs": 3}``; they win over the recipe.
+        options: Dotted keys and their values, such as ``{"trainer.max_epochs": 3}``; they win over the
+            recipe.
         output: The run folder, new or empty; ``runs/RECIPE/TIME`` where it is not given.
         trust: Further packages whose classes the recipe may name.
 
@@ -74,6 +75,7 @@ def _fit(argv: Sequence[str]) -> Run | None:
     need_recipe(ready)
     assembly = Assembly(ready)
     data = assembly.data
+    _need_weights(assembly.module.backbone.weights)
     try:
         facts = data.prepared.audit
         trainer, plan = assembly.build_trainer()
@@ -85,6 +87,14 @@ def _fit(argv: Sequence[str]) -> Run | None:
     finally:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             os.environ.pop(FOLDER_VARIABLE, None)
+
+
+def _need_weights(weights: str) -> None:
+    """Refuse weights that are not there before any image is read; `auto` can do without."""
+    from rn50med.model.weights import find_weights  # noqa: PLC0415
+
+    if weights != "auto":
+        find_weights(weights)
 
 
 def table(metrics: Mapping[str, Any]) -> str:

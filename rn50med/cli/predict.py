@@ -47,8 +47,8 @@ def run(argv: Sequence[str]) -> int:
     if len(failed):
         first = failed.iloc[0]
         raise DataError(
-            f"predict: {len(failed)} of {len(frame)} images could not be read, the first being {first['image']} "
-            f"({first['error']}); see the column error."
+            f"predict: {len(failed)} of {len(frame)} images could not be read, the first being "
+            f"{first['image']} ({first['error']}); see the column error."
         )
     return 0
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rn50med.data.faults import MOST_SHOWN
 from rn50med.data.manifest import Manifest
 from rn50med.data.splits import SPLITS
 from rn50med.errors import DataError, listed
@@ -74,11 +75,16 @@ def stop_on_leaks(manifest: Manifest, contents: Sequence[str], allow: bool) -> l
     if not found:
         return []
     if not allow:
-        text = found[0] if len(found) == 1 else f"{len(found)} leaks between splits:\n  {listed(found, 20)}"
-        raise DataError(
-            f"{manifest.name}: {text.replace(', patient', chr(10) + '  patient')}; put all images of a patient "
-            "in one split, or the test score is of patients seen in training."
+        copies = " and all copies of an image" if any(text.startswith("images ") for text in found) else ""
+        remedy = (
+            f"put all images of a patient{copies} in one split, "
+            "or the test score is of patients seen in training."
         )
+        if len(found) == 1:
+            raise DataError(f"{manifest.name}: {found[0]}; {remedy}")
+        more = [f"... and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
+        lines = "\n  ".join(found[:MOST_SHOWN] + more)
+        raise DataError(f"{manifest.name}: {len(found)} leaks between splits; {remedy}\n  {lines}")
     message = f"{len(found)} patients or identical images stand in more than one split; this was allowed."
     return [Finding("leakage", "error", message)]
 
@@ -96,8 +102,8 @@ def stop_on_single_class(manifest: Manifest, task: Task) -> None:
     have = {task.stratum(row) for row in manifest.rows()}
     if len(have) == 1:
         raise DataError(
-            f"{manifest.name}: only class {listed(map(repr, have))} found in column {listed(map(repr, task.columns))}; "
-            f"a model needs images of {', '.join(task.classes)}."
+            f"{manifest.name}: only class {listed(map(repr, have))} found in column "
+            f"{listed(map(repr, task.columns))}; a model needs images of {', '.join(task.classes)}."
         )
 
 
@@ -112,9 +118,9 @@ def stop_on_untrained_class(manifest: Manifest, task: Task) -> None:
         DataError: If train lacks a class.
     """
     trained = {task.stratum(row) for row in manifest.rows() if row["split"] == "train"}
-    if missing := [name for name in task.classes if name not in trained]:
+    if missing := listed(name for name in task.classes if name not in trained):
         raise DataError(
-            f"{manifest.name}: train has no image of class {listed(missing)}; add some, or take the class out."
+            f"{manifest.name}: train has no image of class {missing}; add some, or take the class out."
         )
 
 
@@ -133,12 +139,14 @@ def identical_images(manifest: Manifest, contents: Sequence[str], given: Sequenc
     if not groups:
         return []
     patients = manifest.column("patient")
-    inside = Counter(given[rows[0]] for rows in groups)
+    inside = Counter(split for rows in groups for split in {given[row] for row in rows})
     joined = sum(len({patients[row] for row in rows}) > 1 for rows in groups)
     where = ", ".join(f"{inside[split]} inside {split}" for split in SPLITS if inside[split])
+    apart = any(len({given[row] for row in rows}) > 1 for rows in groups)
     message = (
         f"{len(groups)} groups of byte-identical images: {where}; {joined} of them "
-        f"{'joins' if joined == 1 else 'join'} different patients. Each group is kept in one split."
+        f"{'joins' if joined == 1 else 'join'} different patients."
+        f"{'' if apart else ' Each group is kept in one split.'}"
     )
     return [Finding("identical-images", "warning", message)]
 
@@ -152,7 +160,9 @@ def missing_classes(manifest: Manifest, task: Task) -> list[Finding]:
     """
     table = split_table(manifest, task)
     return [
-        Finding("class-absent", "warning", f"{split} has no image of class {name}; its figures are undefined.")
+        Finding(
+            "class-absent", "warning", f"{split} has no image of class {name}; its figures are undefined."
+        )
         for split in ("val", "test")
         for name in task.classes
         if split in table and not table[split]["classes"][name]

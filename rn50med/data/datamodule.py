@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from rn50med.data.audit import (
 from rn50med.data.faults import Faults
 from rn50med.data.manifest import Columns, Manifest
 from rn50med.data.pixels import Pixels
+from rn50med.data.reading import read_all
 from rn50med.data.sources import open_source
 from rn50med.data.splits import assign_splits, connected_groups
 from rn50med.data.transforms import Transforms, light, seeded
@@ -49,11 +49,13 @@ class EpochSampler(DistributedSampler[Any]):
         rank: This one.
     """
 
-    def __init__(self, images: Sequence[int], seed: int, shuffle: bool, ranks: int = 1, rank: int = 0) -> None:
+    def __init__(
+        self, images: Sequence[int], seed: int, shuffle: bool, ranks: int = 1, rank: int = 0
+    ) -> None:
         super().__init__(images, num_replicas=ranks, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.images = np.asarray(images, dtype=np.int64)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield this rank's share of the epoch that `set_epoch` told."""
         order = self.images
         if self.shuffle:
@@ -65,7 +67,7 @@ class EpochSampler(DistributedSampler[Any]):
     def __len__(self) -> int:
         """Return the number of images of this rank."""
         if self.shuffle:
-            return -(-len(self.images) // self.num_replicas)
+            return (len(self.images) + self.num_replicas - 1) // self.num_replicas
         return len(range(self.rank, len(self.images), self.num_replicas))
 
 
@@ -148,7 +150,7 @@ class ManifestDataModule(LightningDataModule):
         - index: ``(B,)``, integer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of a recipe
         self,
         source: str,
         *,
@@ -201,7 +203,7 @@ class ManifestDataModule(LightningDataModule):
         source = open_source(str(self.source), self.root, self.seed)
         faults = Faults(os.path.basename(str(self.source).rstrip("/\\")) or str(self.source))
         manifest = source.manifest(self.task, self.columns, faults)
-        pixels, contents = _read_all(manifest, self.transforms, faults)
+        pixels, contents = read_all(manifest, self.transforms, faults)
         faults.raise_any()
         found = stop_on_leaks(manifest, contents, self.allow_leakage)
         given = manifest.column("split")
@@ -220,7 +222,10 @@ class ManifestDataModule(LightningDataModule):
         stop_on_single_class(manifest, self.task)
         strata = [self.task.stratum(row) for row in manifest.rows()]
         groups = connected_groups(manifest.column("patient"), contents)
-        splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
+        try:
+            splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
+        except DataError as error:
+            raise DataError(f"{manifest.name}: {error}") from error
         stop_on_untrained_class(manifest.with_splits(splits), self.task)
         return splits, origin
 
@@ -274,34 +279,3 @@ class ManifestDataModule(LightningDataModule):
 def _useful_workers() -> int:
     """Return how many worker processes help: on a CPU they would take cores from the network."""
     return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() else 0
-
-
-def _read_all(manifest: Manifest, transforms: Transforms, faults: Faults) -> tuple[Pixels, list[str]]:
-    """Read and prepare every image in parallel; note those that cannot be read."""
-    pipeline = transforms.prepare
-
-    def prepare(image: str) -> tuple[Pixels, str] | DataError:
-        try:
-            pixels, content = manifest.read(image)
-            return pipeline(pixels), content
-        except DataError as error:
-            return error
-
-    images = manifest.column("image")
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        read = list(pool.map(prepare, images))
-    for row, image, outcome in zip(manifest.column("row"), images, read, strict=True):
-        if isinstance(outcome, DataError) and image.strip():
-            faults.add(f"{image} {outcome}", int(row))
-    good = [outcome for outcome in read if not isinstance(outcome, DataError)]
-    if len(faults) or not good:
-        return np.zeros((0,), np.uint8), []
-    return _stack([pixels for pixels, _ in good]), [content for _, content in good]
-
-
-def _stack(images: list[Pixels]) -> Pixels:
-    """Stack images; where any has 16 bits, all get them, 255 becoming 65535."""
-    if all(image.dtype == np.uint8 for image in images):
-        return np.stack(images)
-    wide = [i.astype(np.uint16) * np.uint16(257) if i.dtype == np.uint8 else i for i in images]
-    return np.stack(wide)

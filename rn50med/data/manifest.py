@@ -20,9 +20,9 @@ ROW = "row"
 """Manifest column: the image's line in the source, the header being line 1."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
-    "image": ("path", "file", "filename", "file_name", "filepath", "image_path", "image_id", "img"),
-    "patient": ("patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
-    "split": ("set", "subset", "partition"),
+    "image": ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "image_id", "img"),
+    "patient": ("patient_id", "patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
+    "split": ("split", "set", "subset", "partition"),
     "study": (),
 }
 _SPLIT_WORDS = {
@@ -164,14 +164,17 @@ def find_columns(
         DataError: If a needed column, or one that was asked for by another name, is not there.
     """
     defaults = {field.name: field.default for field in fields(Columns)}
+    free = [name for name in have if name not in labels]
     found: dict[str, str] = {}
     missing: list[str] = []
     for role in ("image", "patient", "split"):
         wanted = str(getattr(columns, role))
         if wanted in have:
             found[role] = wanted
-        elif wanted == defaults[role] and (alias := _alias(role, have)):
+        elif wanted == defaults[role] and (alias := _alias(role, free)):
             found[role] = alias
+        elif role == "patient" and wanted == defaults["image"] and "image" in found:
+            found[role] = found["image"]  # each image its own patient, whatever its column is called
         elif role in needed or wanted != defaults[role]:
             missing.append(_missing_column(role, wanted, have))
     missing += [_missing_column("label", name, have) for name in labels if name not in have]
@@ -183,7 +186,9 @@ def find_columns(
 def _assumed(columns: Columns, found: Mapping[str, str]) -> tuple[str, ...]:
     """Return sentences on what was taken for granted."""
     notes = [
-        f"column {name!r} is taken for the {role}" for role, name in found.items() if name != getattr(columns, role)
+        f"column {name!r} is taken for the {role}"
+        for role, name in found.items()
+        if name != getattr(columns, role) and not (role == "patient" and name == found["image"])
     ]
     if found["patient"] == found["image"]:
         notes.append("each image is taken for a patient of its own, as asked")
@@ -204,8 +209,10 @@ def _missing_column(role: str, wanted: str, have: Sequence[str]) -> str:
             f"{text}; name it with --data.columns.patient NAME{hint}, "
             "or write --data.columns.patient image if each image is its own patient"
         )
-    option = f"--data.columns.{role} NAME" if role != "label" else "the task's column"
-    return f"{text}; name it with {option}"
+    guess = nearest(wanted, have)
+    hint = f"did you mean {guess!r}? " if guess else ""
+    option = f"--data.columns.{role} NAME" if role != "label" else "--task.column NAME"
+    return f"{text}; {hint}name it with {option}"
 
 
 def _splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list[str]:

@@ -66,7 +66,7 @@ def _check_kind(head: bytes) -> None:
         raise DataError("is empty (0 bytes); copy the file again")
     if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return
-    start = head.lstrip().lower()
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
         raise DataError("is a web page, not an image; download the image itself")
     if head[128:132] == b"DICM":
@@ -116,7 +116,8 @@ def as_grey(pixels: Pixels) -> Pixels:
     first = pixels[..., 0]
     if (pixels == first[..., None]).all():
         return np.ascontiguousarray(first)
-    return np.rint(pixels @ np.array(GREY_WEIGHTS)).astype(pixels.dtype)
+    luma: Pixels = np.rint(pixels @ np.array(GREY_WEIGHTS))
+    return luma.astype(pixels.dtype)
 
 
 def as_colour(pixels: Pixels) -> Pixels:
@@ -160,7 +161,8 @@ def _resample(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         np.array(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
         for plane in planes
     ]
-    return np.rint(smooth[0] if pixels.ndim == 2 else np.stack(smooth, axis=-1)).astype(pixels.dtype)
+    resampled: Pixels = np.rint(smooth[0] if pixels.ndim == 2 else np.stack(smooth, axis=-1))
+    return resampled.astype(pixels.dtype)
 
 
 def channels_first(pixels: Pixels) -> Pixels:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -76,11 +78,17 @@ class FolderSource(Source):
         if not names:
             raise DataError(f"{self.path.name}: holds no PNG or JPEG images; give a folder of class folders.")
         parts = [name.split("/") for name in names]
+        columns = Columns(patient=columns.patient)  # the others are made here
         table = pd.DataFrame({"image": names, ROW: [str(i) for i in range(1, len(names) + 1)]})
         if all(part[0].casefold() in _SPLIT_FOLDERS for part in parts):
             table["split"] = [part[0].casefold() for part in parts]
             parts = [part[1:] for part in parts]
-        table[task.columns[0]] = [part[0] if len(part) > 1 else "" for part in parts]
+        if loose := [name for name, part in zip(names, parts, strict=True) if len(part) == 1]:
+            raise DataError(
+                f"{self.path.name}: {len(loose)} images lie in no class folder, such as {loose[0]}; put them "
+                f"into folders named {', '.join(task.classes)}, or give a table."
+            )
+        table[task.columns[0]] = [part[0] for part in parts]
         table, notes = standardise(table, columns, task, faults)
         return Manifest(self.path.name, "folder", table, file_reader(self.path), notes)
 
@@ -159,24 +167,38 @@ def read_table(path: Path) -> pd.DataFrame:
         DataError: If it cannot be read as such a table.
     """
     try:
-        table = pd.read_csv(
+        table = _as_text(path)
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path.name}: is empty; write a header and one row per image.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: is not UTF-8 text ({error.reason}); save it as CSV UTF-8.") from error
+    except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+        found = re.search(r"in line (\d+)", str(error))
+        row = f"row {found[1]}" if found else "the first row"
+        raise DataError(
+            f"{path.name}: {row} has more cells than the header; quote a cell that holds the separator, "
+            "or take out what is too much."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name}: cannot be read as a table ({error}); save it as CSV UTF-8.") from error
+    table.columns = [str(column).strip() for column in table.columns]
+    table = table.fillna("").assign(**{ROW: [str(line) for line in range(2, len(table) + 2)]})
+    empty = (table.drop(columns=ROW) == "").all(axis=1)
+    return table[~empty].reset_index(drop=True)
+
+
+def _as_text(path: Path) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop cells that are too much
+        return pd.read_csv(
             path,
             sep=SEPARATORS[path.suffix.lower()],
             dtype=str,
             keep_default_na=False,
             encoding="utf-8-sig",
             skip_blank_lines=False,
+            index_col=False,  # else a first row with one cell too many would shift all columns
         )
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path.name}: is empty; write a header and one row per image.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: is not UTF-8 text ({error.reason}); save it as CSV UTF-8.") from error
-    except (pd.errors.ParserError, OSError, ValueError) as error:
-        raise DataError(f"{path.name}: cannot be read as a table ({error}); save it as CSV UTF-8.") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    table = table.fillna("").assign(**{ROW: [str(line) for line in range(2, len(table) + 2)]})
-    empty = (table.drop(columns=ROW) == "").all(axis=1)
-    return table[~empty].reset_index(drop=True)
 
 
 def file_reader(root: Path) -> Read:

@@ -57,7 +57,7 @@ def fold_of(
         seed: Another seed gives other folds.
 
     Raises:
-        DataError: If a class has fewer groups than there are folds.
+        DataError: If a class has fewer groups than there are folds; the message does not name the source.
     """
     order = np.argsort(np.asarray(names, dtype=str), kind="stable")
     classes, group = np.asarray(strata)[order], _numbered(groups[order].astype(np.int32))
@@ -65,7 +65,7 @@ def fold_of(
         held = len(np.unique(group[classes == name]))
         if held < folds:
             raise DataError(
-                f"splits: class {name!r} has {held} patients, too few for {folds} patient-wise folds; "
+                f"class {name!r} has {held} patients, too few for {folds} patient-wise folds; "
                 "add patients, or give a split column with train, val and test."
             )
     fold = np.empty(len(order), dtype=np.int64)
@@ -88,22 +88,25 @@ def assign_splits(
         seed: Seed of the splits that are made.
 
     Raises:
-        DataError: If classes are too rare, or train or test is missing.
+        DataError: If classes are too rare, or train or test is missing; the message does not name the source.
     """
     present = set(given)
     if present == {""}:
         fold = fold_of(strata, groups, names, folds=5, seed=seed)
         made = np.select([fold == 0, fold == 1], ["test", "val"], default="train")
-        return made.tolist(), f"Made by rn50med: five patient-wise folds, seed {seed}; fold 0 test, fold 1 val."
+        return made.tolist(), (
+            f"Made by rn50med: five patient-wise folds, seed {seed}; fold 0 test, fold 1 val."
+        )
     if missing := {"train", "test"} - present:
         raise DataError(
-            f"splits: the split column has no {' and no '.join(sorted(missing))} rows; "
+            f"the split column has no {' and no '.join(sorted(missing))} rows; "
             "add them, or leave the column out to have all splits made by patient."
         )
     if "val" in present:
         return list(given), "As the source gives them."
     rest = np.flatnonzero(np.asarray(given) == "train")
-    fold = fold_of([strata[i] for i in rest], groups[rest], [names[i] for i in rest], folds=5, seed=seed)
+    rows = rest.tolist()
+    fold = fold_of([strata[i] for i in rows], groups[rest], [names[i] for i in rows], folds=5, seed=seed)
     completed = np.asarray(given, dtype=object)
     completed[rest[fold == 0]] = "val"
     return completed.tolist(), (

@@ -105,16 +105,17 @@ class Radiograph(Transforms):
 
     Args:
         size: Side of the square that the network sees, in pixels; 32 or more.
-        strength: Strength of the random part, 0 for none; 1 is modest.
+        strength: Strength of the random part, from 0 for none to 5; 1 is modest.
     """
 
     channels = 1
 
     def __init__(self, size: int = 224, strength: float = 1.0) -> None:
-        if size < 32 or strength < 0:
+        # From 12.5 on, the range of scales would reach below 0: a film turned inside out.
+        if size < 32 or not 0 <= strength <= 5:
             raise RecipeError(
                 f"transforms: size is {size}, strength {strength}; give a size of at least 32 "
-                "(the network halves it five times) and a strength of at least 0."
+                "(the network halves it five times) and a strength from 0 to 5."
             )
         self.size = size
         self.strength = strength

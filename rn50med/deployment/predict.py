@@ -129,8 +129,8 @@ def load_for_prediction(run: str | Path) -> FineTuneModule:
     module = FineTuneModule.load_from_checkpoint(find_checkpoint(run))
     if module.preprocessing is None:
         raise StorageError(
-            f"{run}: does not say how images are prepared, since it was not trained with a ManifestDataModule; "
-            "call the module yourself."
+            f"{run}: does not say how images are prepared, since it was not trained with a "
+            "ManifestDataModule; call the module yourself."
         )
     return module
 
@@ -138,18 +138,21 @@ def load_for_prediction(run: str | Path) -> FineTuneModule:
 def _logits(
     module: FineTuneModule, items: Sequence[Item], device: torch.device
 ) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """Return the logits of every image, ``nan`` where it cannot be read, and the errors, empty where it can."""
+    """Return each image's logits, ``nan`` where it cannot be read, and its error, empty where it can."""
     transforms = build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
     logits = np.full((len(items), module.task.num_outputs), np.nan)
     errors = [""] * len(items)
     for positions, outcomes in _read(items, transforms):
-        good = [(row, image) for row, image in zip(positions, outcomes, strict=True) if isinstance(image, Tensor)]
-        for row, image in zip(positions, outcomes, strict=True):
-            errors[row] = image if isinstance(image, str) else ""
+        good: dict[int, Tensor] = {}
+        for row, outcome in zip(positions, outcomes, strict=True):
+            if isinstance(outcome, Tensor):
+                good[row] = outcome
+            else:
+                errors[row] = outcome
         if good:
             with torch.inference_mode():
-                answer = module(torch.stack([image for _, image in good]).to(device))
-            logits[[row for row, _ in good]] = answer.double().cpu().numpy()
+                answer = module(torch.stack(list(good.values())).to(device))
+            logits[list(good)] = answer.double().cpu().numpy()
     return stored(logits), errors
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rn50med.errors import RecipeError, listed
 from rn50med.model.weights import KEYWORDS, MODEL, LoadReport, find_weights, read_state
-from rn50med.parts import Part
+from rn50med.parts import Part, Specification
 
 _MOST_MISSING = 0.1  # of the tensors; beyond it the file is of something else
 
@@ -92,6 +92,13 @@ class ResNet50(Part, nn.Module):
             "resnet50", pretrained=False, features_only=True, out_indices=(1, 2, 3, 4), in_chans=in_channels
         )
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
+
+    def specification(self) -> Specification:
+        """Return the class and its arguments; of a file of weights only the name, since a path may tell of a patient."""
+        kept = super().specification()
+        if self.weights not in KEYWORDS:
+            kept["init_args"]["weights"] = Path(self.weights).name
+        return kept
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the four feature maps, finest first.

@@ -25,8 +25,28 @@ log = logging.getLogger(__name__)
 SPEED_STEPS = 20
 """Steps after which the speed is told; the first is left out, since it warms up."""
 
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
-class Best(ModelCheckpoint):
+
+class _Placeless(ModelCheckpoint):
+    """A checkpoint callback whose own state names no folder, which could tell of a patient."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state with file names in place of paths."""
+        kept = super().state_dict()
+        models = {Path(path).name: score for path, score in self.best_k_models.items()}
+        names = {key: Path(kept[key]).name for key in _PATHS if kept[key]}
+        return {**kept, **names, "dirpath": None, "best_k_models": models}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state over, its files being in this run's folder."""
+        folder = str(self.dirpath)
+        paths = {key: str(Path(folder, state_dict[key])) for key in _PATHS if state_dict[key]}
+        models = {str(Path(folder, name)): score for name, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": models})
+
+
+class Best(_Placeless):
     """Keeps the epoch whose figure of val is best, as ``best.ckpt``.
 
     Args:
@@ -45,7 +65,7 @@ class Best(ModelCheckpoint):
         )
 
 
-class Last(ModelCheckpoint):
+class Last(_Placeless):
     """Keeps the last epoch, whatever its figures, as ``last.ckpt``.
 
     It is a callback of its own because Lightning's ``save_last`` copies the best. Before the first epoch

@@ -32,6 +32,7 @@ from rn50med.training.folder import (
     write_recipe,
 )
 from rn50med.training.module import CHECKPOINT_KEY, FineTuneModule, read_checkpoint
+from rn50med.training.tracking import finish
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     for checkpoint in (plan.folder / "checkpoints").glob("*.ckpt"):
         checkpoint.chmod(PRIVATE)
     write_report(plan.folder)
-    _finish_tracking(trainer, metrics)
+    _finish_tracking(trainer, metrics, plan.folder)
     return Run(plan.folder, metrics, best)
 
 
@@ -319,13 +320,14 @@ def _callbacks(trainer: Trainer) -> list[Callback]:
     return list(trainer.callbacks)  # type: ignore[attr-defined]
 
 
-def _finish_tracking(trainer: Trainer, metrics: Mapping[str, Any]) -> None:
-    """Send the final figures, and close the run."""
+def _finish_tracking(trainer: Trainer, metrics: Mapping[str, Any], folder: Path) -> None:
+    """Send the final figures to whoever tracks the run."""
+    figures = {
+        f"final/{split}/{name}" + ("" if part == "value" else f"/{part}"): figure[part]
+        for split in EVALUATED
+        for name, figure in metrics.get(split, {}).items()
+        for part in ("value", "low", "high", "n")
+    }
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            for split in EVALUATED:
-                for name, figure in metrics.get(split, {}).items():
-                    for part in ("value", "low", "high", "n"):
-                        suffix = "" if part == "value" else f"/{part}"
-                        logger.experiment.summary[f"final/{split}/{name}{suffix}"] = figure[part]
-            logger.experiment.finish()
+            finish(logger, figures, folder)

@@ -116,5 +116,21 @@ def wandb_logger(tracking: Tracking, recipe: Mapping[str, Any], folder: Path, na
     return WandbLogger(experiment=run, log_model=False)
 
 
+def finish(logger: WandbLogger, figures: Mapping[str, float | int | None], folder: Path) -> None:
+    """Send the final figures, close the run, and remove wandb's own logs, which are full of paths.
+
+    Args:
+        logger: As `wandb_logger` made it.
+        figures: Final figures by name.
+        folder: The run folder.
+    """
+    for name, value in figures.items():
+        logger.experiment.summary[name] = value
+    logger.experiment.finish()
+    for place in (folder / "wandb").rglob("*.log"):
+        if place.name != "output.log":
+            place.unlink()
+
+
 def _list(tags: Sequence[str]) -> list[str]:
     return list(tags)

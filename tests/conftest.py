@@ -1,0 +1,113 @@
+"""What many tests need: a small table of films, the real films where they are, and the command line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from films import write_films
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class FilmTable:
+    """A table of films on disk that a test can spoil: 24 patients, two films each, no splits.
+
+    Lines are counted as a spreadsheet does: the header is line 1.
+    """
+
+    path: Path
+    cells: pd.DataFrame = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cells = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    def write(self, **options: object) -> Path:
+        """Write the table again, as the test has changed its cells."""
+        self.cells.to_csv(self.path, index=False, **options)
+        return self.path
+
+    def put(self, line: int, column: str, cell: str) -> None:
+        """Change one cell, and write."""
+        self.cells.loc[line - 2, column] = cell
+        self.write()
+
+    def image(self, line: int) -> Path:
+        """Return the file of a line's image."""
+        return self.folder / self.cells.loc[line - 2, "image"]
+
+    def split_by_patient(self, words: Sequence[str] = ("train", "train", "val", "test")) -> None:
+        """Give the table a split column: patients in turns, two of each class before the word changes."""
+        turns = [words[(int(patient) // 2) % len(words)] for patient in self.cells["patient_id"]]
+        self.cells["split"] = turns
+        self.write()
+
+
+@pytest.fixture
+def film_table(tmp_path: Path) -> FilmTable:
+    """A table of 48 small films, in a folder of its own."""
+    return FilmTable(write_films(tmp_path / "study", size=64, splits=False))
+
+
+@pytest.fixture(scope="session")
+def shared_films() -> Path:
+    """The real chest films, where this machine has them."""
+    folder = ROOT.parent / "shared" / "data" / "chest_xray"
+    if not (folder / "labels.csv").is_file():
+        pytest.skip(f"the real films are not at {folder}")
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit code and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def messages(self) -> list[str]:
+        """What the command said of itself, after its name."""
+        return [line for line in self.err.splitlines() if line.startswith("rn50med: ")]
+
+
+@pytest.fixture
+def command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Outcome]]:
+    """The real command line in this process, in an empty working folder; what it sets is put back."""
+    from rn50med.cli import main
+
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    ours = logging.getLogger("rn50med")
+    loggers = [ours, logging.getLogger("lightning.pytorch"), logging.getLogger("lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    handlers, propagate, environment = ours.handlers, ours.propagate, dict(os.environ)
+
+    def run(*words: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    with warnings.catch_warnings():
+        yield run
+    ours.handlers, ours.propagate = handlers, propagate
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
