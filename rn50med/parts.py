@@ -23,8 +23,8 @@ FOREIGN_CODE = (
     "torch.hub", "torch.load", "torch.serialization", "torch.package", "torch.jit", "torch.ops",
     "torch.classes", "torch.utils.cpp_extension", "torch.utils.model_zoo", "torch.multiprocessing",
     "torch.distributed", "torch.export", "torch._dynamo", "torch._inductor", "torchvision.io",
-    "torchvision.datasets", "torch.storage", "torch.utils.benchmark", "torch.utils.collect_env", "monai.bundle",
-    "monai.apps", "monai.utils.module", "timm.models.load_checkpoint",
+    "torchvision.datasets", "torch.storage", "torch.utils.benchmark", "torch.utils.collect_env",
+    "monai.bundle", "monai.apps", "monai.utils.module", "timm.models.load_checkpoint",
     "lightning.fabric.utilities.cloud_io",
 )  # fmt: skip
 """Parts of those packages that fetch, unpickle or run somebody else's code."""
@@ -193,4 +193,4 @@ def trusted(class_path: str, more: Sequence[str] = ()) -> bool:
     """
     if any(class_path == path or class_path.startswith(path + ".") for path in FOREIGN_CODE):
         return False
-    return class_path.split(".")[0] in (*TRUSTED_PACKAGES, *more)
+    return class_path.partition(".")[0] in (*TRUSTED_PACKAGES, *more)

@@ -92,7 +92,7 @@ class Assembly(LightningCLI):
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default filled in, in plain types."""
-        recipe = parse_yaml(self.parser.dump(self.config, skip_none=False, format="yaml"), "resolved recipe")
+        recipe = parse_yaml(self.parser.dump(self.config, skip_unset=False, format="yaml"), "resolved recipe")
         recipe["trainer"]["precision"] = self.precision
         recipe["output"] = None
         for key in ("source", "root"):
