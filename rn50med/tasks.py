@@ -122,7 +122,7 @@ class Task(Part, ABC):
 
     def stored_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return probabilities in 64-bit, rounded as a prediction file holds them."""
-        return stored(self.probabilities(torch.from_numpy(np.asarray(logits, dtype=np.float64))).numpy())
+        return stored(self.probabilities(torch.from_numpy(np.array(logits, dtype=np.float64))).numpy())
 
     def output_columns(self, logits: NDArray[np.float64], point: OperatingPoint | None) -> Columns:
         """Return the columns of a prediction file that follow from the logits."""

@@ -101,7 +101,9 @@ def test_the_root_imports_nothing_of_ours_until_it_is_asked() -> None:
 def test_a_file_is_small_and_so_are_its_functions(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     lines = text.count("\n")
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     long = {node.name: body_lines(node) for node in functions if body_lines(node) > MOST_BODY_LINES}
     assert lines <= MOST_LINES
     assert not long

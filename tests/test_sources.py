@@ -17,6 +17,7 @@ from rn50med.errors import DataError
 from rn50med.tasks import Binary, MultiClass
 
 TASK = Binary(negative="normal", positive="pneumonia")
+NAMES = Columns()
 ROWS = "image,label,patient_id\na.png,normal,0012\nb.png,pneumonia,NA\n"
 
 
@@ -26,7 +27,7 @@ def table_of(folder: Path, text: str | bytes, name: str = "labels.csv") -> Path:
     return path
 
 
-def manifest_of(place: Path | str, columns: Columns = Columns(), **options: object) -> Manifest:
+def manifest_of(place: Path | str, columns: Columns = NAMES, **options: object) -> Manifest:
     faults = Faults(Path(place).name)
     manifest = open_source(str(place), **options).manifest(TASK, columns, faults)  # type: ignore[arg-type]
     faults.raise_any()
@@ -158,19 +159,21 @@ def test_names_of_a_tables_columns_do_not_hinder_a_folder(tmp_path: Path) -> Non
 
 def test_a_folder_does_not_guess_who_the_patients_are(tmp_path: Path) -> None:
     class_folders(tmp_path, "normal/1.png")
-    with pytest.raises(DataError, match="write --data.columns.patient image if each image"):
+    with pytest.raises(DataError, match=r"write --data\.columns.patient image if each image"):
         manifest_of(tmp_path)
 
 
 def test_an_unknown_class_folder_is_named_with_the_nearest_class(tmp_path: Path) -> None:
     class_folders(tmp_path, "normal/1.png", "Pneumonia/2.png")
-    with pytest.raises(DataError, match="unknown label 'Pneumonia' .*nearest class 'pneumonia'"):
+    with pytest.raises(DataError, match=r"unknown label 'Pneumonia' .*nearest class 'pneumonia'"):
         manifest_of(tmp_path, Columns(patient="image"))
 
 
 def test_images_outside_of_class_folders_are_refused(tmp_path: Path) -> None:
     class_folders(tmp_path, "1.png", "2.png")
-    with pytest.raises(DataError, match=r"2 images lie in no class folder, such as 1\.png; put them into folders"):
+    with pytest.raises(
+        DataError, match=r"2 images lie in no class folder, such as 1\.png; put them into folders"
+    ):
         manifest_of(tmp_path, Columns(patient="image"))
 
 

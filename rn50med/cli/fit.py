@@ -75,7 +75,8 @@ def _fit(argv: Sequence[str]) -> Run | None:
     need_recipe(ready)
     assembly = Assembly(ready)
     data = assembly.data
-    _need_weights(assembly.module.backbone.weights)
+    if assembly.module.backbone.weights != "auto":  # which can do without
+        assembly.module.backbone.load_weights()  # faults of a file are told before any image is read
     try:
         facts = data.prepared.audit
         trainer, plan = assembly.build_trainer()
@@ -87,14 +88,6 @@ def _fit(argv: Sequence[str]) -> Run | None:
     finally:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             os.environ.pop(FOLDER_VARIABLE, None)
-
-
-def _need_weights(weights: str) -> None:
-    """Refuse weights that are not there before any image is read; `auto` can do without."""
-    from rn50med.model.weights import find_weights  # noqa: PLC0415
-
-    if weights != "auto":
-        find_weights(weights)
 
 
 def table(metrics: Mapping[str, Any]) -> str:

@@ -65,11 +65,14 @@ def _check_output(output: Path | None) -> None:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import the modules that the user trusts."""
+    """Import the modules that the user trusts; one may lie in the working folder, after what is installed."""
     from importlib import import_module  # noqa: PLC0415
+    from importlib.util import find_spec  # noqa: PLC0415
 
     for name in modules:
         try:
+            if find_spec(name.partition(".")[0]) is None:
+                sys.path.append(str(Path.cwd()))
             import_module(name)
         except ImportError as error:
             raise RecipeError(f"--trust {name}: cannot be imported ({error}); install it first.") from error

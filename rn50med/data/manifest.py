@@ -20,11 +20,14 @@ ROW = "row"
 """Manifest column: the image's line in the source, the header being line 1."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
-    "image": ("image", "path", "file", "filename", "file_name", "filepath", "image_path", "image_id", "img"),
+    "image": (
+        "image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_id",
+        "image_index", "img",
+    ),
     "patient": ("patient_id", "patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
     "split": ("split", "set", "subset", "partition"),
     "study": (),
-}
+}  # fmt: skip
 _SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",

@@ -54,10 +54,11 @@ def read_image(path: Path) -> Pixels:
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             image.load()
-            return _as_pixels(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises many kinds for a damaged file
         reason = "is damaged" if isinstance(error, UnidentifiedImageError) else _first_sentence(error)
         raise DataError(f"cannot be decoded: {reason}; copy the file again") from error
+    return _as_pixels(upright)
 
 
 def _check_kind(head: bytes) -> None:

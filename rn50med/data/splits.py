@@ -65,7 +65,7 @@ def fold_of(
         held = len(np.unique(group[classes == name]))
         if held < folds:
             raise DataError(
-                f"class {name!r} has {held} patients, too few for {folds} patient-wise folds; "
+                f"class {str(name)!r} has {held} patients, too few for {folds} patient-wise folds; "
                 "add patients, or give a split column with train, val and test."
             )
     fold = np.empty(len(order), dtype=np.int64)
