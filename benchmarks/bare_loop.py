@@ -21,7 +21,9 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def bare_loop(images: Tensor, targets: Tensor, batch_size: int, steps: int, warm_up: int, precision: str) -> float:
+def bare_loop(
+    images: Tensor, targets: Tensor, batch_size: int, steps: int, warm_up: int, precision: str
+) -> float:
     """Train timm's ResNet-50 on tensors that are in memory already, and return images per second.
 
     No augmentation, no log, no checkpoint, no validation: what is left is the network and its optimizer.

@@ -69,7 +69,12 @@ def write_films(folder: Path, train_images: int) -> Path:
         name = f"patient-{film.patient}-film-{film.film}.png"
         ill = film.patient % 2
         Image.fromarray(draw_film(0, film.patient, film.film, [0] * ill).pixels).save(folder / name)
-        return {"image": name, "patient_id": str(film.patient), "split": film.split, "label": TASK.classes[ill]}
+        return {
+            "image": name,
+            "patient_id": str(film.patient),
+            "split": film.split,
+            "label": TASK.classes[ill],
+        }
 
     with ThreadPoolExecutor() as pool:
         pd.DataFrame(pool.map(write, kept)).to_csv(folder / "labels.csv", index=False)
@@ -158,7 +163,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="images in a batch")
     parser.add_argument("--steps", type=int, default=12, help="steps that are timed, after the warm-up")
     parser.add_argument("--pairs", type=int, default=5, help="how often each side runs")
-    parser.add_argument("--memory", action="store_true", help="run rn50med's side alone and tell its peak memory")
+    parser.add_argument(
+        "--memory", action="store_true", help="run rn50med's side alone and tell its peak memory"
+    )
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
@@ -171,7 +178,9 @@ def main() -> None:
         data = prepare(write_films(Path(folder), (WARM_UP + options.steps) * options.batch_size), options)
         if options.memory:
             print(f"rn50med {ours(data, options):.2f} images/s")
-            print(f"peak resident memory {peak_gigabytes():.2f} GB (less than 4 is wanted at 224 px, batch 32)")
+            print(
+                f"peak resident memory {peak_gigabytes():.2f} GB (less than 4 is wanted at 224 px, batch 32)"
+            )
         else:
             compare(data, options)
 

@@ -59,7 +59,9 @@ def main() -> int:
         over += failed
         mark = "  OVER" if failed else ""
         name = f"rn50med {' '.join(arguments)}"
-        print(f"{name:<32}  {seconds:>6.2f}  {limit:>5}  {code:>4}  {' '.join(heavy) or '-'}{mark}", flush=True)
+        print(
+            f"{name:<32}  {seconds:>6.2f}  {limit:>5}  {code:>4}  {' '.join(heavy) or '-'}{mark}", flush=True
+        )
     return 1 if over else 0
 
 

@@ -67,6 +67,12 @@ def refused(outcome: Outcome, code: int, *said: str) -> None:
         ),
         (["--recipe", "chest_xray", "--data.batch_size", "many"], ["--data.batch_size", "many"]),
         (["--recipe", "chest_xray", "--data.batch_size", "0"], ["data.batch_size: is 0; give 1 or more"]),
+        (["--recipe", "chest_xray", "--data.num_workers", "-1"], ["data.num_workers: is -1; give 0 or more"]),
+        (
+            ["--recipe", "chest_xray", "--seed_everything", "-1"],
+            ["seed_everything: is -1; give a whole number"],
+        ),
+        (["--recipe", "chest_xray", "--task.positive", "normal"], ["give two or more different names"]),
         (
             ["--recipe", "chest_xray", "--data.transforms.size", "8"],
             ["size is 8", "give a size of at least 32"],

@@ -53,6 +53,11 @@ def test_last_is_the_last_epoch_and_best_the_best_when_the_figure_worsens(tmp_pa
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
 
 
+def test_of_equal_epochs_the_latest_is_kept(tmp_path):
+    run(tmp_path, [0.6, 1.0, 0.8, 1.0, 0.9], [Best("val/auroc", tmp_path)])
+    assert epoch_of(tmp_path / "best.ckpt") == 3
+
+
 def test_early_stopping_does_not_act_in_the_first_half_of_the_schedule(tmp_path):
     falling = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     trainer = run(tmp_path, falling, [PatientStop("val/auroc", patience=2)])

@@ -146,9 +146,24 @@ def test_a_last_batch_too_small_for_batch_norm_is_left_out(
     assert len(seen(epoch_of(data, 0, "val"))) == 12
 
 
-def test_a_batch_of_none_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"data\.batch_size: is 0; give 1 or more"):
-        ManifestDataModule("labels.csv", task=TASK, transforms=Radiograph(), batch_size=0)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, r"^data\.batch_size: is 0; give 1 or more\.$"),
+        ({"num_workers": -1}, r"^data\.num_workers: is -1; give 0 or more\.$"),
+        ({"seed": -1}, r"^seed: is -1; give 0 or more\.$"),
+        *(
+            (
+                {"task": Binary(negative="a", positive="b", column=name)},
+                f"column '{name}' cannot hold the label",
+            )
+            for name in ("image", "patient", "split", "row")
+        ),
+    ],
+)
+def test_an_option_out_of_range_is_refused(options: dict[str, object], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        ManifestDataModule("labels.csv", **({"task": TASK, "transforms": Radiograph()} | options))  # type: ignore[arg-type]
 
 
 def test_16_bit_and_8_bit_films_of_one_study_have_one_scale(film_table: FilmTable) -> None:

@@ -172,7 +172,8 @@ def test_a_file_that_is_no_image_is_called_what_it_is(tmp_path: Path, content: b
 
 def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing.png") == "is not there"
-    assert refusal(tmp_path).startswith("cannot be opened (")
+    for path in (tmp_path, tmp_path / "zero\0byte.png", tmp_path / ("long" * 1000)):
+        assert refusal(path).startswith("cannot be opened (")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

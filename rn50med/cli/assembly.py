@@ -44,7 +44,7 @@ class Assembly(LightningCLI):
 
     def __init__(self, ready: Ready) -> None:
         self.ready = ready
-        self.recipe_name = Path(ready.recipes[-1]).stem if ready.recipes else "fit"
+        self.recipe_name = _name(ready.recipes[-1]) if ready.recipes else "fit"
         super().__init__(
             FineTuneModule,
             ManifestDataModule,
@@ -78,6 +78,9 @@ class Assembly(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Check every key and parse; Lightning's own way stops at the first fault."""
         self.config = parse(parser, self.ready)
+        seed = int(self.config.seed_everything)
+        if not 0 <= seed < 2**32:  # what numpy takes
+            raise RecipeError(f"seed_everything: is {seed}; give a whole number from 0 to {2**32 - 1}.")
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""
@@ -133,6 +136,12 @@ class Assembly(LightningCLI):
             return Trainer(**options), plan
         except (MisconfigurationException, ValueError) as error:
             raise RecipeError(f"trainer: {error}; mend the key below trainer.") from error
+
+
+def _name(recipe: str) -> str:
+    """Return what runs of a recipe are filed under; the recipe of a run belongs where that run is."""
+    path = Path(recipe).resolve()
+    return path.parent.parent.name if path.name == "recipe.yaml" else Path(recipe).stem
 
 
 def _wants_progress(asked: bool | None) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rn50med.training.folder import FOLDER_VARIABLE
+from rn50med.training.folder import FOLDER_VARIABLE, check_empty
 from rn50med.training.run import Run, execute
 
 log = logging.getLogger("rn50med.fit")
@@ -75,6 +75,8 @@ def _fit(argv: Sequence[str]) -> Run | None:
     need_recipe(ready)
     assembly = Assembly(ready)
     data = assembly.data
+    if assembly.config.output and os.environ.get("LOCAL_RANK", "0") == "0":
+        check_empty(Path(assembly.config.output))  # before images are read, which may take a while
     if assembly.module.backbone.weights != "auto":  # which can do without
         assembly.module.backbone.load_weights()  # faults of a file are told before any image is read
     try:

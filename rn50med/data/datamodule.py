@@ -23,7 +23,7 @@ from rn50med.data.audit import (
     stop_on_untrained_class,
 )
 from rn50med.data.faults import Faults
-from rn50med.data.manifest import Columns, Manifest
+from rn50med.data.manifest import OWN_COLUMNS, Columns, Manifest
 from rn50med.data.pixels import Pixels
 from rn50med.data.reading import read_all
 from rn50med.data.sources import open_source
@@ -165,8 +165,7 @@ class ManifestDataModule(LightningDataModule):
         unsplit: Literal["folds", "test"] = "folds",
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise RecipeError(f"data.batch_size: is {batch_size}; give 1 or more.")
+        _check_options(task, batch_size, num_workers, seed)
         self.source = source
         self.task = task
         self.transforms = transforms
@@ -274,6 +273,19 @@ class ManifestDataModule(LightningDataModule):
         """Whether the last batch is too small for batch norm, and can be spared."""
         rest = images % self.batch_size
         return images > self.batch_size and 0 < rest < max(2, self.batch_size // 4)
+
+
+def _check_options(task: Task, batch_size: int, num_workers: int | None, seed: int) -> None:
+    """Refuse options out of range, all at once."""
+    least = {"data.batch_size": (batch_size, 1), "data.num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
+    faults = [f"{key}: is {value}; give {low} or more." for key, (value, low) in least.items() if value < low]
+    faults += [
+        f"task: column {name!r} cannot hold the label, since the manifest has one of that name; rename it."
+        for name in task.columns
+        if name in OWN_COLUMNS
+    ]
+    if faults:
+        raise RecipeError("\n  ".join(faults))
 
 
 def _useful_workers() -> int:

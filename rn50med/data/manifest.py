@@ -19,6 +19,9 @@ Read = Callable[[str], tuple[Pixels, str]]
 ROW = "row"
 """Manifest column: the image's line in the source, the header being line 1."""
 
+OWN_COLUMNS = ("image", "patient", "split", ROW)
+"""Columns that every manifest has besides its labels."""
+
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "image": (
         "image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_id",

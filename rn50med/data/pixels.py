@@ -48,8 +48,8 @@ def read_image(path: Path) -> Pixels:
             head = file.read(256)
     except FileNotFoundError:
         raise DataError("is not there") from None
-    except OSError as error:
-        raise DataError(f"cannot be opened ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # the second of a name that holds a zero byte
+        raise DataError(f"cannot be opened ({getattr(error, 'strerror', error)})") from error
     _check_kind(head)
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:

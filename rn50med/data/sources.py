@@ -67,6 +67,7 @@ class FolderSource(Source):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = path.resolve().name  # the working folder's, too
 
     def manifest(self, task: Task, columns: Columns, faults: Faults) -> Manifest:
         """List the folder."""
@@ -76,7 +77,7 @@ class FolderSource(Source):
             if path.suffix.lower() in IMAGE_SUFFIXES
         )
         if not names:
-            raise DataError(f"{self.path.name}: holds no PNG or JPEG images; give a folder of class folders.")
+            raise DataError(f"{self.name}: holds no PNG or JPEG images; give a folder of class folders.")
         parts = [name.split("/") for name in names]
         columns = Columns(patient=columns.patient)  # the others are made here
         table = pd.DataFrame({"image": names, ROW: [str(i) for i in range(1, len(names) + 1)]})
@@ -85,12 +86,12 @@ class FolderSource(Source):
             parts = [part[1:] for part in parts]
         if loose := [name for name, part in zip(names, parts, strict=True) if len(part) == 1]:
             raise DataError(
-                f"{self.path.name}: {len(loose)} images lie in no class folder, such as {loose[0]}; put them "
+                f"{self.name}: {len(loose)} images lie in no class folder, such as {loose[0]}; put them "
                 f"into folders named {', '.join(task.classes)}, or give a table."
             )
         table[task.columns[0]] = [part[0] for part in parts]
         table, notes = standardise(table, columns, task, faults)
-        return Manifest(self.path.name, "folder", table, file_reader(self.path), notes)
+        return Manifest(self.name, "folder", table, file_reader(self.path), notes)
 
 
 class PhantomSource(Source):

@@ -47,7 +47,10 @@ class _Placeless(ModelCheckpoint):
 
 
 class Best(_Placeless):
-    """Keeps the epoch whose figure of val is best, as ``best.ckpt``.
+    """Keeps the epoch whose figure of val is best, as ``best.ckpt``; of equal ones the latest.
+
+    On a small val the figure soon reaches its end, and an epoch that trained longer, at a lower rate, is
+    then the better guess.
 
     Args:
         monitor: The figure; more is better.
@@ -63,6 +66,12 @@ class Best(_Placeless):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+
+
+    def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
+        """Return whether an epoch is kept: a better one, or an equal one."""
+        equal = current is not None and self.best_model_score is not None and current == self.best_model_score
+        return bool(equal) or super().check_monitor_top_k(trainer, current)
 
 
 class Last(_Placeless):
@@ -154,7 +163,7 @@ class StopOnSignal(Callback):
         if received is not None:
             self._stop(trainer, received)
 
-    def on_validation_batch_end(  # noqa: PLR0913 - Lightning's signature
+    def on_validation_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,

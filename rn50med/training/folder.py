@@ -55,21 +55,31 @@ def make_run_folder(output: str | None, name: str) -> Path:
         return Path(os.environ[FOLDER_VARIABLE])
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = Path(output) if output else Path("runs") / name / f"{time}-{secrets.token_hex(2)}"
+    check_empty(folder)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise StorageError(f"{folder}: is not empty; give --output a new folder, or leave it out.")
         for place in (folder, folder / "checkpoints", folder / "predictions"):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not output:
             (folder.parent / "latest").write_text(folder.name + "\n", encoding="utf-8")
-    except StorageError:
-        raise
     except OSError as error:
         raise StorageError(
             f"{folder}: cannot be written ({error.strerror}); give --output another place."
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
     return folder
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that holds something, so that no run writes over another.
+
+    Args:
+        folder: It may be absent.
+
+    Raises:
+        StorageError: If it is not empty, or no folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(f"{folder}: is not empty; give --output a new folder, or leave it out.")
 
 
 def write_private(path: Path, text: str) -> None:

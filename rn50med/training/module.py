@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -22,6 +23,8 @@ from rn50med.model.weights import LoadReport
 from rn50med.parts import Part, Specification, build, build_factory, factory_specification
 from rn50med.tasks import Task
 from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 CHECKPOINT_KEY = "rn50med"
@@ -125,8 +128,11 @@ class FineTuneModule(LightningModule):
             self._check_channels(getattr(transforms, "channels", None))
             self.preprocessing = transforms.specification()
         if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
-            self.load_report = self.backbone.load_weights()
+            self.load_report = report = self.backbone.load_weights()
             self._trained = True
+            if self.trainer.is_global_zero:
+                surprise = report.requested == "auto" and report.used == "none"
+                log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
 
     def _check_channels(self, channels: int | None) -> None:
         if channels not in {None, self.backbone.in_channels}:
@@ -142,9 +148,9 @@ class FineTuneModule(LightningModule):
         if not torch.isfinite(loss):
             where = "unknown" if index is None else listed(row + 2 for row in index.tolist())
             raise NumericalError(
-                f"training: the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}, "
-                f"lines {where} of manifest.csv; lower the learning rate, or train in 32 bits with "
-                "--trainer.precision 32-true."
+                f"training: the loss is {loss.item()} in epoch {self.current_epoch}, "
+                f"step {self.global_step}, lines {where} of manifest.csv; lower the learning rate, "
+                "or train in 32 bits with --trainer.precision 32-true."
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
         return loss

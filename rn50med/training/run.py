@@ -99,15 +99,15 @@ class Recorder(Callback):
         self.data = data
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write recipe, manifest and audit; say what training starts from."""
+        """Write recipe, manifest and audit."""
         if not trainer.is_global_zero or not isinstance(pl_module, FineTuneModule):
             return
         report = pl_module.load_report
         recipe = deepcopy(dict(self.plan.recipe))
-        if report is not None:
-            log.info("weights: %s", report.statement)
-            if report.used in {"none", "imagenet"}:
-                recipe["model"].setdefault("backbone", {})["init_args"]["weights"] = report.used
+        if report is not None and report.used in {"none", "imagenet"}:
+            backbone = pl_module.backbone.specification()
+            recipe["model"]["backbone"] = backbone
+            backbone["init_args"]["weights"] = report.used
         if pl_module.lr_factor != 1.0:
             log.info("learning rate: times %g, because the weights are pretrained", pl_module.lr_factor)
         if trainer.world_size > 1 and pl_module.device.type == "cpu":
@@ -306,7 +306,7 @@ def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     monitor = f"val/{module.task.monitor}"
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
     defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    best = max(defined, key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
+    best = max(reversed(defined), key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
     return {
         "epochs_planned": trainer.max_epochs,
         "epochs_run": len(rows),

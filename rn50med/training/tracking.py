@@ -12,6 +12,7 @@ from typing import Any, Literal
 from lightning.pytorch.loggers import WandbLogger
 
 from rn50med.errors import RecipeError
+from rn50med.network import is_offline
 
 PLACES = frozenset(
     {"source", "root", "output", "weights", "cache", "default_root_dir", "dirpath", "ckpt_path"}
@@ -76,8 +77,12 @@ def wandb_logger(tracking: Tracking, recipe: Mapping[str, Any], folder: Path, na
         name: Name of the run.
 
     Raises:
-        RecipeError: If it cannot be started.
+        RecipeError: If it cannot be started, or may not be.
     """
+    if tracking.wandb == "online" and is_offline():
+        raise RecipeError(
+            "tracking: --wandb online needs the network, which --offline refuses; use --wandb offline."
+        )
     os.environ["WANDB_ERROR_REPORTING"] = "false"  # its crash reports would hold paths
     import wandb  # noqa: PLC0415 - half a second that most runs need not spend
 
