@@ -195,7 +195,7 @@ def test_other_numbers_of_channels_are_refused(in_channels: int) -> None:
 @torch.inference_mode()
 def test_it_is_rebuilt_from_its_specification_without_its_file(colour: ResNet50) -> None:
     specification = ResNet50(weights="/nowhere/at/all.pth", in_channels=3).specification()
-    assert specification["init_args"] == {"weights": "/nowhere/at/all.pth", "in_channels": 3}
+    assert specification["init_args"] == {"weights": "all.pth", "in_channels": 3}  # a path may name a patient
     rebuilt = build(specification, ResNet50).eval()
     rebuilt.load_state_dict(colour.state_dict())
     image = torch.rand(1, 3, 64, 64)

@@ -35,9 +35,15 @@ class Scripted(LightningModule):
 def run(folder, figures, callbacks):
     loader = DataLoader(torch.ones(4, 1), batch_size=2)
     trainer = Trainer(
-        accelerator="cpu", max_epochs=len(figures), callbacks=callbacks, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=folder, num_sanity_val_steps=0,
-    )  # fmt: skip
+        accelerator="cpu",
+        max_epochs=len(figures),
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+    )
     trainer.fit(Scripted(figures), loader, loader)
     return trainer
 

@@ -157,7 +157,7 @@ def test_a_last_batch_too_small_for_batch_norm_is_left_out(
                 {"task": Binary(negative="a", positive="b", column=name)},
                 f"column '{name}' cannot hold the label",
             )
-            for name in ("image", "patient", "split", "row")
+            for name in ("image", "patient", "split", "source_row")
         ),
     ],
 )

@@ -14,7 +14,16 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from rn50med import Binary, FineTuneModule, Head, LinearHead, ManifestDataModule, MultiClass, Radiograph, ResNet50
+from rn50med import (
+    Binary,
+    FineTuneModule,
+    Head,
+    LinearHead,
+    ManifestDataModule,
+    MultiClass,
+    Radiograph,
+    ResNet50,
+)
 from rn50med.errors import NumericalError, RecipeError, StorageError
 from rn50med.training.module import CHECKPOINT_KEY
 
@@ -44,9 +53,15 @@ class LastMapHead(Head):
 
 def small_trainer(folder: Path, module: FineTuneModule, **options) -> Trainer:
     return Trainer(
-        accelerator="cpu", max_epochs=options.pop("max_epochs", 1), callbacks=module.default_callbacks(folder),
-        logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder, **options,
-    )  # fmt: skip
+        accelerator="cpu",
+        max_epochs=options.pop("max_epochs", 1),
+        callbacks=module.default_callbacks(folder),
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **options,
+    )
 
 
 def module_of(head=LinearHead, task=TASK, **options) -> FineTuneModule:
@@ -106,17 +121,25 @@ def test_own_batches_of_pairs_train_in_an_own_trainer(tmp_path):
             seen.append(float(outputs["loss"]))
 
     trainer = Trainer(
-        accelerator="cpu", max_epochs=1, callbacks=[Own()], logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
-    )  # fmt: skip
+        accelerator="cpu",
+        max_epochs=1,
+        callbacks=[Own()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
     trainer.fit(module, DataLoader(pairs, batch_size=8, shuffle=True), DataLoader(pairs, batch_size=8))
     assert len(seen) == 2
     assert len(module.predictions["val"].index) == 16
 
 
 def test_a_head_that_no_checkpoint_can_hold_is_refused_when_the_module_is_built():
-    with pytest.raises(RecipeError, match=r"cannot be kept in a checkpoint; give a class, or functools\.partial"):
-        module_of(lambda channels, outputs: LinearHead(channels, outputs))
+    with pytest.raises(
+        RecipeError, match=r"cannot be kept in a checkpoint; give a class, or functools\.partial"
+    ):
+        module_of(lambda channels, outputs: LinearHead(channels, outputs, dropout=0.5))
 
 
 def test_weights_are_read_when_training_starts_so_that_a_checkpoint_opens_without_their_file(tmp_path):
@@ -132,7 +155,10 @@ def test_weights_are_read_when_training_starts_so_that_a_checkpoint_opens_withou
 
 
 def test_norms_and_biases_are_not_decayed(tmp_path):
-    data, module = data_of(tmp_path), module_of(optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.3))
+    data, module = (
+        data_of(tmp_path),
+        module_of(optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.3)),
+    )
     trainer = small_trainer(tmp_path, module)
     trainer.fit(module, data)
     decayed, spared = trainer.optimizers[0].param_groups
@@ -153,7 +179,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(tmp_path):
     data, module = data_of(tmp_path), module_of()
     trainer = small_trainer(tmp_path, module)
     trainer.callbacks.append(Broken())
-    with pytest.raises(NumericalError, match=r"the loss is nan in epoch 0, step 1, lines .* of manifest.csv") as fault:
+    with pytest.raises(
+        NumericalError, match=r"the loss is nan in epoch 0, step 1, lines .* of manifest.csv"
+    ) as fault:
         trainer.fit(module, data)
     assert fault.value.exit_code == 4
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
@@ -163,7 +191,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(tmp_path):
 def test_colour_images_for_a_grey_backbone_are_refused_with_the_key_to_write(tmp_path):
     data = data_of(tmp_path)
     module = FineTuneModule(TASK, backbone=ResNet50(weights="none", in_channels=3))
-    with pytest.raises(RecipeError, match="--model.backbone.in_channels 1"):
+    with pytest.raises(RecipeError, match=r"--model\.backbone\.in_channels 1"):
         small_trainer(tmp_path, module).fit(module, data)
 
 

@@ -33,10 +33,19 @@ SMALL = {
 }
 CANARY = "DOE_JOHN_MRN555"
 FILES = {
-    "recipe.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "manifest.csv", "audit.json", "metrics.csv",
-    "metrics.json", "predictions/val.csv", "predictions/test.csv", "report.html", "model_card.md",
+    "recipe.yaml",
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+    "manifest.csv",
+    "audit.json",
+    "metrics.csv",
+    "metrics.json",
+    "predictions/val.csv",
+    "predictions/test.csv",
+    "report.html",
+    "model_card.md",
     "environment.json",
-}  # fmt: skip
+}
 
 
 def words(options):
@@ -47,9 +56,13 @@ def start(arguments, folder, **environment):
     command = [sys.executable, "-m", "rn50med", *arguments]
     clean = {key: value for key, value in os.environ.items() if key != "RN50MED_RUN_FOLDER"}
     return subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=clean | {"OMP_NUM_THREADS": "1"} | environment,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +71,20 @@ def run(tmp_path_factory):
     base = tmp_path_factory.mktemp(CANARY)
     table = write_films(base)
     process = start(
-        ["fit", "--recipe", "chest_xray", "--data.source", str(table), "--output", str(base / "run"),
-         "--wandb", "offline", *words(SMALL)],
+        [
+            "fit",
+            "--recipe",
+            "chest_xray",
+            "--data.source",
+            str(table),
+            "--output",
+            str(base / "run"),
+            "--wandb",
+            "offline",
+            *words(SMALL),
+        ],
         base,
-    )  # fmt: skip
+    )
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     return base / "run", out, err
@@ -229,10 +252,18 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_143(tmp_path):
     table = write_films(tmp_path)
     options = SMALL | {"trainer.max_epochs": 500, "model.patience": 0}
     process = start(
-        ["fit", "--recipe", "chest_xray", "--data.source", str(table), "--output", str(tmp_path / "run"),
-         *words(options)],
+        [
+            "fit",
+            "--recipe",
+            "chest_xray",
+            "--data.source",
+            str(table),
+            "--output",
+            str(tmp_path / "run"),
+            *words(options),
+        ],
         tmp_path,
-    )  # fmt: skip
+    )
     log = tmp_path / "run" / "metrics.csv"
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline and process.poll() is None:
@@ -247,10 +278,16 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_143(tmp_path):
 def test_two_processes_write_one_run_folder_with_each_image_once(run, tmp_path):
     folder, _, _ = run
     process = start(
-        ["fit", "--recipe", "chest_xray", "--data.source", str(folder.parent / "labels.csv"),
-         *words(SMALL | {"trainer.max_epochs": 1, "trainer.devices": 2})],
+        [
+            "fit",
+            "--recipe",
+            "chest_xray",
+            "--data.source",
+            str(folder.parent / "labels.csv"),
+            *words(SMALL | {"trainer.max_epochs": 1, "trainer.devices": 2}),
+        ],
         tmp_path,
-    )  # fmt: skip
+    )
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     runs = [path for path in (tmp_path / "runs" / "chest_xray").iterdir() if path.is_dir()]

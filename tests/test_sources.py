@@ -62,13 +62,13 @@ def test_every_usual_way_to_write_a_table_gives_the_same_text(
         "image": ["a.png", "b.png"],
         "label": ["normal", "pneumonia"],
         "patient_id": ["0012", "NA"],
-        "row": ["2", "3"],
+        "source_row": ["2", "3"],
     }
 
 
 def test_rows_are_counted_past_blank_lines(tmp_path: Path) -> None:
     table = read_table(table_of(tmp_path, ROWS.replace("b.png", "\n,,\nb.png")))
-    assert table["row"].tolist() == ["2", "5"]
+    assert table["source_row"].tolist() == ["2", "5"]
 
 
 def test_a_row_that_ends_early_has_empty_cells(tmp_path: Path) -> None:

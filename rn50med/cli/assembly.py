@@ -25,9 +25,10 @@ from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
 from rn50med.training.callbacks import EpochLog
 from rn50med.training.folder import make_run_folder
+from rn50med.training.judging import Evaluation
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import fast_precision
-from rn50med.training.run import Evaluation, Plan, Recorder
+from rn50med.training.run import Plan, Recorder
 from rn50med.training.tracking import Tracking, wandb_logger
 
 log = logging.getLogger("rn50med.data")
@@ -109,7 +110,14 @@ class Assembly(LightningCLI):
         config = self.config_init
         recipe = self.resolved()
         folder = make_run_folder(config["output"], self.recipe_name)
-        plan = Plan(folder, recipe, config["evaluation"], int(self.config.seed_everything), self.precision)
+        plan = Plan(
+            folder,
+            recipe,
+            config["evaluation"],
+            int(self.config.seed_everything),
+            self.precision,
+            chosen=config["output"] is not None,
+        )
         options = (
             vars(config["trainer"]) if not isinstance(config["trainer"], dict) else dict(config["trainer"])
         )

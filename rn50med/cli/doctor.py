@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rn50med.cli.options import Options
-from rn50med.errors import Rn50MedError
+from rn50med.errors import DataError, Rn50MedError
 
 
 def run(argv: Sequence[str]) -> int:
@@ -103,7 +103,10 @@ def _decoders() -> str:
         for name, image in images.items():
             path = Path(folder) / name
             image.save(path)
-            read_image(path)
+            pixels = read_image(path)
+            scaled = pixels.mean() / np.iinfo(pixels.dtype).max
+            if pixels.shape[:2] != ramp.shape or abs(scaled - ramp.mean() / 255) > 0.01:
+                raise DataError(f"{name} is read as {pixels.shape}, mean {scaled:.3f}; reinstall Pillow")
     return f"{', '.join(Path(name).stem for name in images)}: each read from a real file"
 
 

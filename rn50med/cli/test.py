@@ -42,8 +42,8 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     from rn50med.cli.fit import table  # noqa: PLC0415
     from rn50med.cli.words import option_values  # noqa: PLC0415
     from rn50med.deployment.predict import find_checkpoint  # noqa: PLC0415
+    from rn50med.training.judging import evaluate_again  # noqa: PLC0415
     from rn50med.training.module import FineTuneModule  # noqa: PLC0415
-    from rn50med.training.run import evaluate_again  # noqa: PLC0415
 
     checkpoint = find_checkpoint(options.run)
     folder = checkpoint.parent.parent

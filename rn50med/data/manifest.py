@@ -16,7 +16,7 @@ from rn50med.tasks import Task
 Read = Callable[[str], tuple[Pixels, str]]
 """Image name to its pixels and the SHA-256 of its bytes."""
 
-ROW = "row"
+ROW = "source_row"
 """Manifest column: the image's line in the source, the header being line 1."""
 
 OWN_COLUMNS = ("image", "patient", "split", ROW)
@@ -61,7 +61,7 @@ class Manifest:
     Args:
         name: Name of the source without its path, for messages.
         kind: "table", "folder" or "phantom".
-        table: One row per image, all text: ``image``, ``patient``, ``split``, ``row``, the labels, and
+        table: One row per image, all text: ``image``, ``patient``, ``split``, ``source_row``, the labels, and
             whatever else the source has.
         read: Reads an image by its name.
         notes: What was taken for granted, in sentences.
@@ -124,7 +124,7 @@ def standardise(
     """Give a source's columns their one name, and note every cell that cannot be used.
 
     Args:
-        table: As the source has it, all text, with a ``row`` column.
+        table: As the source has it, all text, with a ``source_row`` column.
         columns: Names of the columns.
         task: Knows the label columns and their values.
         faults: Where faults are noted.
@@ -183,6 +183,8 @@ def find_columns(
             found[role] = found["image"]  # each image its own patient, whatever its column is called
         elif role in needed or wanted != defaults[role]:
             missing.append(_missing_column(role, wanted, have))
+    if columns.study is not None and columns.study not in have:
+        missing.append(_missing_column("study", columns.study, have))
     missing += [_missing_column("label", name, have) for name in labels if name not in have]
     if missing:
         raise DataError(f"{source}: {'; '.join(missing)}; it has the columns {', '.join(have)}.")
@@ -242,6 +244,8 @@ def _check_cells(table: pd.DataFrame, task: Task, faults: Faults) -> None:
         for role in ("image", "patient"):
             if not str(row[role]).strip():
                 faults.add(f"empty cell for the {role}; fill it in or take the row out", number)
+        if (patient := str(row["patient"])) != patient.strip():
+            faults.add(f"patient {patient!r} has a stray blank, which can make two patients of one", number)
         if fault := task.fault({str(key): str(value) for key, value in row.items()}):
             faults.add(fault, number)
         image = str(row["image"])

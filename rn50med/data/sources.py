@@ -159,7 +159,7 @@ def open_source(source: str, root: str | None = None, seed: int = 0) -> Source:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV or TSV table, every cell as text, with the line of each row in column ``row``.
+    """Read a CSV or TSV table, every cell as text, with the line of each row in column ``source_row``.
 
     Args:
         path: The table; UTF-8, with or without a byte order mark.

@@ -91,9 +91,12 @@ class PredictionTable(Metric):
         Raises:
             ValueError: If no batch was added.
         """
-        if not self.update_called:
-            raise ValueError("predictions: no image was seen; run validation or test first.")
+        if not self.update_called:  # a rank without images still has to take part in the gathering
+            none = torch.empty(0, dtype=torch.long, device=self.device)
+            self.update(none, torch.empty(0, self.num_outputs, device=self.device), none)
         index, logits, target = self.compute()
+        if not index.numel():
+            raise ValueError("predictions: no image was seen; run validation or test first.")
         return Predictions(
             np.atleast_1d(index.cpu().numpy()).astype(np.int64),
             stored(logits.cpu().numpy().reshape(-1, self.num_outputs)),

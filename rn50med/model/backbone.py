@@ -94,7 +94,7 @@ class ResNet50(Part, nn.Module):
         self.channels: tuple[int, ...] = tuple(self.body.feature_info.channels())
 
     def specification(self) -> Specification:
-        """Return the class and its arguments; of a file of weights the name, as a path may tell of a patient."""
+        """Return class and arguments; of a file of weights the name alone: a path can name a patient."""
         kept = super().specification()
         if self.weights not in KEYWORDS:
             kept["init_args"]["weights"] = Path(self.weights).name

@@ -67,7 +67,6 @@ class Best(_Placeless):
             enable_version_counter=False,
         )
 
-
     def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
         """Return whether an epoch is kept: a better one, or an equal one."""
         equal = current is not None and self.best_model_score is not None and current == self.best_model_score

@@ -59,8 +59,6 @@ def make_run_folder(output: str | None, name: str) -> Path:
     try:
         for place in (folder, folder / "checkpoints", folder / "predictions"):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not output:
-            (folder.parent / "latest").write_text(folder.name + "\n", encoding="utf-8")
     except OSError as error:
         raise StorageError(
             f"{folder}: cannot be written ({error.strerror}); give --output another place."
@@ -78,7 +76,7 @@ def check_empty(folder: Path) -> None:
     Raises:
         StorageError: If it is not empty, or no folder.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_file() or any(path.is_file() for path in folder.rglob("*")):
         raise StorageError(f"{folder}: is not empty; give --output a new folder, or leave it out.")
 
 
@@ -106,6 +104,15 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
         facts: Plain values; none may be infinite or not a number.
     """
     write_private(path, json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def mark_latest(folder: Path) -> None:
+    """Write the run's name into ``latest`` beside it; a text file, since Windows has no links.
+
+    Args:
+        folder: The run folder.
+    """
+    (folder.parent / "latest").write_text(folder.name + "\n", encoding="utf-8")
 
 
 def write_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:

@@ -279,8 +279,10 @@ def read_checkpoint(path: str | Path | IO[bytes], map_location: Any = "cpu") -> 
             f"{name}: there is no such checkpoint; give a run folder or a .ckpt file."
         ) from None
     except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        reason = "\n".join(str(error).split("\n")[:1])
-        raise StorageError(f"{name}: cannot be read as a checkpoint ({reason}); use another one.") from error
+        raise StorageError(
+            f"{name}: cannot be read as a checkpoint (it is damaged, or holds more than tensors and plain "
+            "types, which is never run); use another one."
+        ) from error
     if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
         raise StorageError(f"{name}: is no checkpoint of rn50med's; give one that `fit` wrote.")
     return checkpoint

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,40 +15,16 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import distributed
 
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.errors import StorageError
-from rn50med.evaluation.figure import Figure
+from rn50med.errors import RecipeError
 from rn50med.evaluation.report import write_report
-from rn50med.training.callbacks import Best, EpochLog, Last, Speed
-from rn50med.training.folder import (
-    PRIVATE,
-    environment,
-    finite,
-    plain_figures,
-    prediction_frame,
-    write_json,
-    write_manifest,
-    write_predictions,
-    write_recipe,
-)
+from rn50med.training.callbacks import Best, Last
+from rn50med.training.facts import run_facts
+from rn50med.training.folder import PRIVATE, mark_latest, write_json, write_manifest, write_recipe
+from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
 from rn50med.training.module import CHECKPOINT_KEY, FineTuneModule, read_checkpoint
 from rn50med.training.tracking import finish
 
 log = logging.getLogger(__name__)
-
-EVALUATED = ("val", "test")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a run is judged.
-
-    Args:
-        test: When the test set is opened: once, at the `end`, or `never`.
-        precision: Arithmetic of the figures that stay: 32 bits, or `training`, as fast as training.
-    """
-
-    test: Literal["end", "never"] = "end"
-    precision: Literal["32-true", "training"] = "32-true"
 
 
 @dataclass(frozen=True)
@@ -62,6 +37,7 @@ class Plan:
         evaluation: How it is judged.
         seed: Seed of everything random.
         precision: Of the training.
+        chosen: Whether the user chose the folder.
     """
 
     folder: Path
@@ -69,6 +45,7 @@ class Plan:
     evaluation: Evaluation
     seed: int | None
     precision: str
+    chosen: bool
 
 
 @dataclass(frozen=True)
@@ -114,6 +91,8 @@ class Recorder(Callback):
             log.info(
                 "batch norm: each of the %d processes keeps its own statistics on a CPU", trainer.world_size
             )
+        if not self.plan.chosen:
+            mark_latest(self.plan.folder)
         write_recipe(self.plan.folder, recipe)
         write_manifest(self.plan.folder, self.data)
         write_json(self.plan.folder / "audit.json", self.data.prepared.audit)
@@ -147,7 +126,8 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     judge = _judge(trainer, plan)
     metrics = judged(best, data, judge, plan.folder, plan.evaluation)
     _freeze(path, best)
-    write_json(plan.folder / "environment.json", _environment(module, trainer, judge, plan))
+    facts = run_facts(module, trainer, str(judge.precision), plan.precision, plan.seed)
+    write_json(plan.folder / "environment.json", facts)
     write_json(plan.folder / "metrics.json", metrics)
     for checkpoint in (plan.folder / "checkpoints").glob("*.ckpt"):
         checkpoint.chmod(PRIVATE)
@@ -162,8 +142,8 @@ def _best_path(trainer: Trainer) -> Path:
         return Path(best.best_model_path)
     last = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, Last))
     if not last.best_model_path:
-        raise StorageError(
-            "fit: no epoch was finished, so that there is no checkpoint; train one epoch or more."
+        raise RecipeError(
+            "fit: no epoch was finished; give --trainer.max_epochs 1 or more, without fast_dev_run."
         )
     log.warning("best epoch: %s was never defined, so that the last epoch is kept", best.monitor)
     return Path(last.best_model_path)
@@ -176,96 +156,6 @@ def _judge(trainer: Trainer, plan: Plan) -> Trainer:
     return evaluation_trainer("cpu" if kind == "cpu" else "auto", precision)
 
 
-def evaluation_trainer(accelerator: str = "auto", precision: Any = "32-true") -> Trainer:
-    """Return a trainer that only evaluates, on one device, and writes nothing.
-
-    Args:
-        accelerator: As the Trainer takes it.
-        precision: Likewise.
-    """
-    return Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def judged(
-    module: FineTuneModule, data: ManifestDataModule, judge: Trainer, folder: Path, evaluation: Evaluation
-) -> dict[str, Any]:
-    """Evaluate the best epoch: choose the operating point on val, then open test, and write both tables.
-
-    Args:
-        module: The best epoch.
-        data: Its images.
-        judge: Evaluates.
-        folder: The run folder.
-        evaluation: Whether test is opened.
-    """
-    judge.validate(module, datamodule=data, verbose=False)
-    if evaluation.test == "end":
-        judge.test(module, datamodule=data, verbose=False)
-    point = module.operating_point
-    metrics: dict[str, Any] = {"operating_point": None if point is None else point.as_dict()}
-    for split in EVALUATED:
-        if split in module.predictions:
-            metrics[split] = plain_figures(split_figures(module, data, split))
-            frame = prediction_frame(module.task, module.predictions[split], data, point)
-            write_predictions(folder / "predictions" / f"{split}.csv", frame)
-    return metrics
-
-
-def evaluate_again(
-    module: FineTuneModule, data: ManifestDataModule, split: str, folder: Path
-) -> tuple[Path, dict[str, Any]]:
-    """Evaluate a finished run on a split, with the operating point that it has.
-
-    Args:
-        module: The best epoch.
-        data: Its own images, or another site's.
-        split: val or test.
-        folder: Where figures and predictions go; a number is added where it is taken.
-
-    Returns:
-        The folder, and what its ``metrics.json`` holds.
-    """
-    point = module.operating_point
-    judge = evaluation_trainer()
-    evaluate = judge.test if split == "test" else judge.validate
-    evaluate(module, datamodule=data, verbose=False)
-    module.operating_point = point
-    metrics: dict[str, Any] = {
-        "operating_point": None if point is None else point.as_dict(),
-        split: plain_figures(split_figures(module, data, split)),
-    }
-    place, number = folder, 2
-    while place.exists():
-        place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
-    write_predictions(
-        place / "predictions" / f"{split}.csv",
-        prediction_frame(module.task, module.predictions[split], data, point),
-    )
-    write_json(place / "metrics.json", metrics)
-    return place, metrics
-
-
-def split_figures(module: FineTuneModule, data: ManifestDataModule, split: str) -> dict[str, Figure]:
-    """Return the figures of a split that was evaluated.
-
-    Args:
-        module: Holds the predictions.
-        data: Knows the patients.
-        split: val or test.
-    """
-    predictions = module.predictions[split]
-    patients = data.manifest.table["patient"].to_numpy(dtype=str)[predictions.index]
-    return module.task.figures(predictions, patients, module.operating_point)
-
-
 def _freeze(path: Path, module: FineTuneModule) -> None:
     """Put the operating point of the 32-bit table into the checkpoint, in place of the epoch's own."""
     checkpoint = read_checkpoint(path)
@@ -274,50 +164,6 @@ def _freeze(path: Path, module: FineTuneModule) -> None:
     partial = path.with_name(f".{path.name}.tmp")
     torch.save(checkpoint, partial)
     partial.replace(path)
-
-
-def _environment(module: FineTuneModule, trainer: Trainer, judge: Trainer, plan: Plan) -> dict[str, Any]:
-    speed = next((c.images_per_second for c in _callbacks(trainer) if isinstance(c, Speed)), None)
-    report = module.load_report
-    task = module.task
-    return environment(
-        {
-            "accelerator": trainer.strategy.root_device.type,
-            "devices": trainer.world_size,
-            "precision": {"training": str(plan.precision), "tables": str(judge.precision)},
-            "weights": None if report is None else _brief(asdict(report)),
-            "seed": plan.seed,
-            "task": {
-                "kind": type(task).__name__,
-                "classes": list(task.classes),
-                "positive": task.positive_class,
-            },
-            "training": _training(module, trainer),
-            "images_per_second": finite(speed),
-        }
-    )
-
-
-def _brief(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: report[name] for name in ("requested", "used", "statement", "sha256")}
-
-
-def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
-    monitor = f"val/{module.task.monitor}"
-    rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
-    defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    best = max(reversed(defined), key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
-    return {
-        "epochs_planned": trainer.max_epochs,
-        "epochs_run": len(rows),
-        "best_epoch": int(best["epoch"]),
-        "monitor": monitor,
-        "stopped_early": len(rows) < (trainer.max_epochs or 0),
-    }
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    return list(trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def _finish_tracking(trainer: Trainer, metrics: Mapping[str, Any], folder: Path) -> None:

@@ -1,0 +1,68 @@
+"""Facts on a run for its report: machine, precision, weights, epochs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from rn50med.training.callbacks import EpochLog, Speed
+from rn50med.training.folder import environment, finite
+from rn50med.training.module import FineTuneModule
+
+
+def run_facts(
+    module: FineTuneModule, trainer: Trainer, tables: str, training: str, seed: int | None
+) -> dict[str, Any]:
+    """Return what ``environment.json`` holds.
+
+    Args:
+        module: As trained.
+        trainer: That trained it.
+        tables: Precision of the tables that stay.
+        training: Precision of the training.
+        seed: Of the run.
+    """
+    speed = next((c.images_per_second for c in _callbacks(trainer) if isinstance(c, Speed)), None)
+    report = module.load_report
+    task = module.task
+    return environment(
+        {
+            "accelerator": trainer.strategy.root_device.type,
+            "devices": trainer.world_size,
+            "precision": {"training": training, "tables": tables},
+            "weights": None if report is None else _brief(asdict(report)),
+            "seed": seed,
+            "task": {
+                "kind": type(task).__name__,
+                "classes": list(task.classes),
+                "positive": task.positive_class,
+            },
+            "training": _training(module, trainer),
+            "images_per_second": finite(speed),
+        }
+    )
+
+
+def _brief(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: report[name] for name in ("requested", "used", "statement", "sha256")}
+
+
+def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
+    monitor = f"val/{module.task.monitor}"
+    rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
+    defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
+    best = max(reversed(defined), key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
+    return {
+        "epochs_planned": trainer.max_epochs,
+        "epochs_run": len(rows),
+        "best_epoch": int(best["epoch"]),
+        "monitor": monitor,
+        "stopped_early": len(rows) < (trainer.max_epochs or 0),
+    }
+
+
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return list(trainer.callbacks)  # type: ignore[attr-defined]
