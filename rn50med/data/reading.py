@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from rn50med.data.faults import Faults
-from rn50med.data.manifest import Manifest
+from rn50med.data.manifest import ROW, Manifest
 from rn50med.data.pixels import Pixels
 from rn50med.data.transforms import Transforms
 from rn50med.errors import DataError
@@ -38,7 +38,7 @@ def read_all(manifest: Manifest, transforms: Transforms, faults: Faults) -> tupl
     images = manifest.column("image")
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         read = list(pool.map(prepare, images))
-    for row, image, outcome in zip(manifest.column("row"), images, read, strict=True):
+    for row, image, outcome in zip(manifest.column(ROW), images, read, strict=True):
         if isinstance(outcome, DataError) and image.strip():
             faults.add(f"{image} {outcome}", int(row))
     good = [outcome for outcome in read if not isinstance(outcome, DataError)]

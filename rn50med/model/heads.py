@@ -72,7 +72,7 @@ class LinearHead(Head):
         torch.Size([2, 3])
     """
 
-    def __init__(self, channels: Sequence[int], num_outputs: int, dropout: float = 0.0) -> None:
+    def __init__(self, channels: Sequence[int], num_outputs: int, dropout: float = 0.2) -> None:
         super().__init__(channels, num_outputs)
         if not 0.0 <= dropout <= 1.0:
             raise RecipeError(f"LinearHead: dropout={dropout!r} is no probability; give a number in [0, 1].")
