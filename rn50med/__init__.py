@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rn50med.cli.fit import fit
     from rn50med.data.datamodule import ManifestDataModule
-    from rn50med.data.manifest import Manifest
+    from rn50med.data.manifest import Columns, Manifest
     from rn50med.data.transforms import Radiograph
     from rn50med.deployment.predict import predict
     from rn50med.errors import Rn50MedError
@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Binary",
+    "Columns",
     "FineTuneModule",
     "Head",
     "LinearHead",
@@ -50,7 +51,7 @@ def _home(name: str) -> str | None:
     homes = {
         "rn50med.cli.fit": ("fit",),
         "rn50med.data.datamodule": ("ManifestDataModule",),
-        "rn50med.data.manifest": ("Manifest",),
+        "rn50med.data.manifest": ("Columns", "Manifest"),
         "rn50med.data.transforms": ("Radiograph",),
         "rn50med.deployment.predict": ("predict",),
         "rn50med.errors": ("Rn50MedError",),

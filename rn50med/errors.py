@@ -100,8 +100,8 @@ def unknown(kind: str, name: str, known: Iterable[str], remedy: str) -> str:
         "no recipe named 'chest_xrya'; did you mean 'chest_xray'? List them with `rn50med recipes`."
     """
     guess = nearest(name, known)
-    hint = f"did you mean {guess!r}? " if guess is not None else ""
-    return f"no {kind} named {name!r}; {hint}{remedy}"
+    hint = f"; did you mean {guess!r}? " if guess is not None else ". "
+    return f"no {kind} named {name!r}{hint}{remedy}"
 
 
 def listed(items: Iterable[object], most: int = 20) -> str:

@@ -170,7 +170,7 @@ def _find(class_path: str, base: type[T]) -> type[T]:
     else:
         raise StorageError(
             f"checkpoint: needs {class_path!r}; import {module_name} before loading, "
-            f"or give --trust {module_name.split('.')[0]} on the command line."
+            f"or give --trust {module_name} on the command line."
         )
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, base)):

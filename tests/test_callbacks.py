@@ -67,7 +67,20 @@ def test_of_equal_epochs_the_latest_is_kept(tmp_path):
 def test_early_stopping_does_not_act_in_the_first_half_of_the_schedule(tmp_path):
     falling = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     trainer = run(tmp_path, falling, [PatientStop("val/auroc", patience=2)])
-    assert trainer.current_epoch == 6  # five epochs of the first half, then 5 and 6 without improvement
+    assert trainer.current_epoch == 7  # the second half starts at 5; 6 and 7 are no better
+
+
+def test_early_stopping_with_little_patience_waits_for_the_second_half_too(tmp_path):
+    trainer = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0], [PatientStop("val/auroc", 1)])
+    assert trainer.current_epoch == 6
+
+
+def test_an_epoch_whose_figure_is_undefined_is_never_the_best(tmp_path):
+    best = Best("val/auroc", tmp_path)
+    run(tmp_path, [float("nan"), float("nan")], [best])
+    assert not best.best_model_path
+    run(tmp_path, [float("nan"), 0.6, 0.5], [Best("val/auroc", tmp_path)])
+    assert epoch_of(tmp_path / "best.ckpt") == 1
 
 
 def test_early_stopping_never_comes_while_the_figure_rises(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import stat
@@ -169,6 +170,26 @@ def test_another_sites_table_is_tested_whole_with_the_threshold_of_val(run, tmp_
     assert again["operating_point"] == json.loads((folder / "metrics.json").read_text())["operating_point"]
 
 
+def test_images_of_the_run_under_another_name_are_refused(run, tmp_path, capsys):
+    folder, _, _ = run
+    own = pd.read_csv(folder.parent / "labels.csv", dtype=str)
+    own["image"] = [str(folder.parent / name) for name in own["image"]]
+    own.drop(columns="split").to_csv(tmp_path / "elsewhere.csv", index=False)
+    assert main(["test", "--run", str(folder), "--data.source", str(tmp_path / "elsewhere.csv")]) == 3
+    assert "36 of its images are byte-identical to images that the run was trained" in capsys.readouterr().err
+
+
+def test_other_splits_than_those_of_the_run_are_refused(run, capsys):
+    folder, _, _ = run
+    assert main(["test", "--run", str(folder), "--data.columns.split", "label"]) == 3
+    assert (
+        main(["test", "--run", str(folder), "--task.positive", "normal", "--task.negative", "pneumonia"]) == 2
+    )
+    assert "give both the same task" in capsys.readouterr().err
+    assert main(["test", "--run", str(folder), "--trainer.max_epochs", "3"]) == 2
+    assert "--trainer.max_epochs has no effect here" in capsys.readouterr().err
+
+
 def test_predictions_of_files_equal_those_of_the_test_set(run, tmp_path):
     folder, _, _ = run
     tested = pd.read_csv(folder / "predictions" / "test.csv")
@@ -196,7 +217,7 @@ def test_the_offline_run_of_weights_and_biases_holds_recipe_curves_and_figures_a
     kept = decoded(next(folder.glob("wandb/**/*.wandb")))
     text = kept["raw"]
     assert CANARY not in text
-    assert os.uname().nodename not in text.replace("rn50med", "")
+    assert platform.node() not in text.replace("rn50med", "")
     assert not re.search(r"films/|\.csv|git@|--recipe", text)
     config = kept["config"]
     assert config["data"]["source"] == "<path>"

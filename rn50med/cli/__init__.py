@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import MappingProxyType
 from typing import cast
 
@@ -24,9 +26,11 @@ COMMANDS = MappingProxyType(
 )
 """Each command's module, which has ``run(argv) -> int``, and one line of help."""
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS})
 _BROKEN_PIPE = 128 + 13  # SIGPIPE, as a shell reports it
 _INTERRUPTED = 128 + 2  # SIGINT
+_TERMINATED = 128 + 15  # SIGTERM
+_GAVE_OUT = re.compile(r"DataLoader worker|can't allocate memory|Connection closed by peer", re.IGNORECASE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug, offline, arguments = _common(arguments)
+    if isinstance(
+        sys.stdout, TextIOWrapper
+    ):  # a class name that the terminal cannot write is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if offline:
             from rn50med.network import forbid_network  # noqa: PLC0415 - only where it is asked for
@@ -117,10 +125,12 @@ def _report(error: BaseException, debug: bool) -> int:
 def _exit_code(error: BaseException) -> int:
     if isinstance(error, Rn50MedError):
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+    if isinstance(error, OSError) and error.errno in _STORAGE:
         return 5  # storage, as `StorageError`
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return 6  # memory, as `DistributedError`
+    if isinstance(error, RuntimeError) and _GAVE_OUT.search(str(error)):
+        return 6
     return 1
 
 
@@ -128,13 +138,21 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, Rn50MedError):
         return str(error)
     if _exit_code(error) == 5:
-        return f"{getattr(error, 'filename', None) or 'disk'}: no space is left; make some and try again."
+        place = getattr(error, "filename", None) or "disk"
+        reason = getattr(error, "strerror", error)
+        return f"{place}: cannot be written ({reason}); make room, or name another place."
     if _exit_code(error) == 6:
-        return "the memory gave out; lower --data.batch_size or the number of workers."
+        return (
+            "the memory or another process gave out; lower --data.batch_size, or give --data.num_workers 0."
+        )
     return "this is a bug of ours, not a fault of yours; please report it with the lines above."
 
 
 def _code(stop: SystemExit) -> int:
+    if type(stop).__name__ == "SIGTERMException":  # Lightning's, while it evaluates
+        return _TERMINATED
+    if isinstance(stop.__context__, KeyboardInterrupt):  # of which Lightning makes an exit with 1
+        return _INTERRUPTED
     if stop.code is None:
         return 0
     if isinstance(stop.code, int):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from rn50med.cli.arguments import PARSER_MODE, Ready, parse
@@ -24,7 +24,7 @@ from rn50med.model.heads import Head
 from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
 from rn50med.training.callbacks import EpochLog
-from rn50med.training.folder import make_run_folder
+from rn50med.training.folder import is_first_process, make_run_folder
 from rn50med.training.judging import Evaluation
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import fast_precision
@@ -51,7 +51,8 @@ class Assembly(LightningCLI):
             ManifestDataModule,
             save_config_callback=None,
             seed_everything_default=0,
-            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
+            # one device unless asked: on several the batch grows, and the recipe is another one
+            trainer_defaults={"devices": 1, "num_sanity_val_steps": 0, "enable_model_summary": False},
             parser_kwargs={"parser_mode": PARSER_MODE, "prog": "rn50med fit", "exit_on_error": False},
             run=False,
             auto_configure_optimizers=False,
@@ -60,7 +61,11 @@ class Assembly(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Name the option of recipes ours."""
-        parser = self.parser_class(**kwargs)
+        parser = self.parser_class(
+            **kwargs,
+            epilog="--wandb X is short for --tracking.wandb X; --trust MODULE lets a recipe name its "
+            "classes; --offline refuses every connection; --debug shows where an error comes from.",
+        )
         parser.add_argument(
             "--recipe", action=ActionConfigFile, help="A recipe's name or file; may be repeated."
         )
@@ -79,9 +84,11 @@ class Assembly(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Check every key and parse; Lightning's own way stops at the first fault."""
         self.config = parse(parser, self.ready)
-        seed = int(self.config.seed_everything)
-        if not 0 <= seed < 2**32:  # what numpy takes
+        seed = self.config.seed_everything
+        if isinstance(seed, bool) or not 0 <= seed < 2**32:  # what numpy takes
             raise RecipeError(f"seed_everything: is {seed}; give a whole number from 0 to {2**32 - 1}.")
+        if self.config.trainer.max_epochs == -1 and self.config.trainer.max_steps == -1:
+            raise RecipeError("trainer.max_epochs: is -1, which has no end; give a number of epochs.")
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""
@@ -94,6 +101,10 @@ class Assembly(LightningCLI):
         """Precision of the training: what was asked for, or the fast one."""
         return str(self.config.trainer.precision or fast_precision(self.config.trainer.accelerator))
 
+    def _run_name(self, plan: Plan) -> str:
+        """Name the run on a dashboard; a folder that the user named may name a patient."""
+        return self.recipe_name if plan.chosen else f"{self.recipe_name}-{plan.folder.name}"
+
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default filled in, in plain types."""
         recipe = parse_yaml(self.parser.dump(self.config, skip_unset=False, format="yaml"), "resolved recipe")
@@ -101,8 +112,11 @@ class Assembly(LightningCLI):
         recipe["output"] = None
         for key in ("source", "root"):
             place = recipe["data"].get(key)
-            if place and Path(place).exists():
+            if place and place != "phantom" and Path(place).exists():
                 recipe["data"][key] = str(Path(place).resolve())
+        weights = self.module.backbone.weights
+        if Path(weights).is_file():
+            recipe["model"]["backbone"]["init_args"]["weights"] = str(Path(weights).resolve())
         return dict(recipe)
 
     def build_trainer(self) -> tuple[Trainer, Plan]:
@@ -118,38 +132,53 @@ class Assembly(LightningCLI):
             self.precision,
             chosen=config["output"] is not None,
         )
-        options = (
-            vars(config["trainer"]) if not isinstance(config["trainer"], dict) else dict(config["trainer"])
-        )
-        tracking = config["tracking"]
-        logger: Any = options["logger"] if options["logger"] is not None else False
-        if tracking.wandb != "disabled" and os.environ.get("LOCAL_RANK", "0") == "0":
-            logger = wandb_logger(tracking, recipe, folder, f"{self.recipe_name}-{folder.name}")
-        own = [
-            *self.module.default_callbacks(folder / "checkpoints"),
-            Recorder(plan, self.data),
-            EpochLog(folder / "metrics.csv"),
-        ]
-        if progress := _wants_progress(options["enable_progress_bar"]):
-            own.append(RichProgressBar(console_kwargs={"stderr": True}))
-        theirs = options["callbacks"] or []
+        options = dict(vars(config["trainer"]))
         options |= {
-            "callbacks": [*(theirs if isinstance(theirs, list) else [theirs]), *own],
-            "logger": logger,
+            "callbacks": self._callbacks(plan, options),
+            "logger": self._logger(plan, options["logger"]),
             "precision": self.precision,
             "default_root_dir": str(folder),
-            "enable_progress_bar": progress,
+            "enable_progress_bar": _wants_progress(options["enable_progress_bar"]),
+            "sync_batchnorm": options["sync_batchnorm"]
+            or self.on_cuda,  # it takes part with several devices only
         }
         try:
             return Trainer(**options), plan
         except (MisconfigurationException, ValueError) as error:
             raise RecipeError(f"trainer: {error}; mend the key below trainer.") from error
 
+    @property
+    def on_cuda(self) -> bool:
+        """Whether training will be on CUDA devices."""
+        return torch.cuda.is_available() and self.config.trainer.accelerator in {"auto", "gpu", "cuda"}
+
+    def _callbacks(self, plan: Plan, options: Mapping[str, Any]) -> list[Callback]:
+        """Return the recipe's callbacks and ours."""
+        given = options["callbacks"] or []
+        theirs = given if isinstance(given, list) else [given]
+        own: list[Callback] = [
+            *self.module.default_callbacks(plan.folder / "checkpoints"),
+            Recorder(plan, self.data),
+            EpochLog(plan.folder / "metrics.csv"),
+        ]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in theirs)
+        if _wants_progress(options["enable_progress_bar"]) and not has_bar:
+            own.append(RichProgressBar(console_kwargs={"stderr": True}))
+        return [*theirs, *own]
+
+    def _logger(self, plan: Plan, given: Any) -> Any:
+        """Return the recipe's logger, or the one that tracking asks for, in the first process."""
+        tracking = self.config_init["tracking"]
+        if tracking.wandb == "disabled" or not is_first_process():
+            return False if given is None else given
+        return wandb_logger(tracking, plan.recipe, plan.folder, self._run_name(plan))
+
 
 def _name(recipe: str) -> str:
     """Return what runs of a recipe are filed under; the recipe of a run belongs where that run is."""
     path = Path(recipe).resolve()
-    return path.parent.parent.name if path.name == "recipe.yaml" else Path(recipe).stem
+    of_a_run = path.name == "recipe.yaml" and (path.parent.parent / "latest").is_file()
+    return path.parent.parent.name if of_a_run else path.stem
 
 
 def _wants_progress(asked: bool | None) -> bool:
@@ -163,7 +192,7 @@ def listen() -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("rn50med")
     ours.handlers = [handler]
-    ours.setLevel(logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.WARNING)
+    ours.setLevel(logging.INFO if is_first_process() else logging.WARNING)
     ours.propagate = False
 
 
@@ -174,9 +203,8 @@ def hush() -> None:
     for pattern in (
         r".*does not have many workers.*",  # on a CPU they would take its cores from the network
         r".*number of training batches.*logging interval.*",
-        r".*Checkpoint directory .* exists and is not empty.*",  # we made it
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
-        r".*exists and is not empty.*",
+        r".*exists and is not empty.*",  # the folder of the checkpoints, which we made
         r".*nvImageCodec.*",
     ):
         warnings.filterwarnings("ignore", message=pattern)

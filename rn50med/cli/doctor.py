@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         0, or 1 if something does not work.
     """
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     Options("doctor", "Say what this machine can do: each thing is tried.").parse_args(list(argv))
     checks: dict[str, Callable[[], str]] = {
         "versions": _versions,

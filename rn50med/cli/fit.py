@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rn50med.training.folder import FOLDER_VARIABLE, check_empty
+from rn50med.network import forbid_network, is_offline
+from rn50med.training.folder import FOLDER_VARIABLE, check_empty, is_first_process
 from rn50med.training.run import Run, execute
+from rn50med.training.tracking import sweep
 
 log = logging.getLogger("rn50med.fit")
 
@@ -34,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def fit(
-    recipe: str,
+    recipe: str | Path,
     options: Mapping[str, object] | None = None,
     output: str | Path | None = None,
     trust: Sequence[str] = (),
@@ -48,10 +50,13 @@ def fit(
         output: The run folder, new or empty; ``runs/RECIPE/TIME`` where it is not given.
         trust: Further packages whose classes the recipe may name.
 
+    A recipe may name the classes of trusted packages alone; jsonargparse keeps to that for the rest of the
+    process.
+
     Raises:
         Rn50MedError: As the command line would, by kind.
     """
-    arguments = ["--recipe", recipe]
+    arguments = ["--recipe", str(recipe)]
     arguments += [word for key, value in (options or {}).items() for word in (f"--{key}", _word(value))]
     arguments += [] if output is None else ["--output", str(output)]
     arguments += [word for module in trust for word in ("--trust", module)]
@@ -64,18 +69,22 @@ def fit(
 def _word(value: object) -> str:
     from rn50med.recipe import dump_yaml  # noqa: PLC0415
 
-    return value if isinstance(value, str) else dump_yaml(value).strip().removesuffix("...").strip()
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    return dump_yaml(value).strip().removesuffix("...").strip()
 
 
 def _fit(argv: Sequence[str]) -> Run | None:
     from rn50med.cli.arguments import prepare  # noqa: PLC0415
     from rn50med.cli.assembly import Assembly, need_recipe, tell  # noqa: PLC0415
 
+    if is_offline():
+        forbid_network()  # the command line did so; a script has not
     ready = prepare(argv)
     need_recipe(ready)
     assembly = Assembly(ready)
     data = assembly.data
-    if assembly.config.output and os.environ.get("LOCAL_RANK", "0") == "0":
+    if assembly.config.output and is_first_process():
         check_empty(Path(assembly.config.output))  # before images are read, which may take a while
     if assembly.module.backbone.weights != "auto":  # which can do without
         assembly.module.backbone.load_weights()  # faults of a file are told before any image is read
@@ -88,8 +97,8 @@ def _fit(argv: Sequence[str]) -> Run | None:
             log.info("run folder: %s", plan.folder)
         return execute(assembly.module, data, trainer, plan)
     finally:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            os.environ.pop(FOLDER_VARIABLE, None)
+        if is_first_process() and FOLDER_VARIABLE in os.environ:
+            sweep(Path(os.environ.pop(FOLDER_VARIABLE)))
 
 
 def table(metrics: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the shorter commands share: their argument parser, and answers on standard output."""
+"""What the shorter commands share: their argument parser."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rn50med.cli.options import Options
 from rn50med.errors import DataError, RecipeError, StorageError
+from rn50med.plugins import load_plugins
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,6 +34,7 @@ def run(argv: Sequence[str]) -> int:
     )
     options = parser.parse_args(list(argv))
     _check_output(options.output)
+    load_plugins()
     _import(options.trust)
     from rn50med.deployment.predict import predict  # noqa: PLC0415 - torch takes seconds
     from rn50med.training.folder import write_predictions  # noqa: PLC0415

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rn50med.cli.options import Options
-from rn50med.errors import StorageError
+from rn50med.errors import DataError, RecipeError, StorageError
+from rn50med.recipe import load_recipe
 
-log = logging.getLogger("rn50med.test")
+if TYPE_CHECKING:
+    from rn50med.data.datamodule import ManifestDataModule
 
 
 def run(argv: Sequence[str]) -> int:
@@ -29,6 +32,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--run", required=True, help="a run folder, or a checkpoint in one")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="the split to evaluate")
     options, rest = parser.parse_known_args(list(argv))
+    _refuse_idle(rest)
     from rn50med.cli.assembly import hush, listen  # noqa: PLC0415 - Lightning takes seconds
 
     hush()
@@ -40,7 +44,6 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     from rn50med.cli.arguments import prepare  # noqa: PLC0415
     from rn50med.cli.assembly import Assembly, tell  # noqa: PLC0415
     from rn50med.cli.fit import table  # noqa: PLC0415
-    from rn50med.cli.words import option_values  # noqa: PLC0415
     from rn50med.deployment.predict import find_checkpoint  # noqa: PLC0415
     from rn50med.training.judging import evaluate_again  # noqa: PLC0415
     from rn50med.training.module import FineTuneModule  # noqa: PLC0415
@@ -50,13 +53,56 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     recipe = folder / "recipe.yaml"
     if not recipe.is_file():
         raise StorageError(f"{folder}: has no recipe.yaml; give a run folder that `fit` wrote.")
-    source = dict(option_values(rest)).get("data.source")
-    elsewhere = [] if source is None else ["--data.unsplit", "test"]
-    assembly = Assembly(prepare(["--recipe", str(recipe), *elsewhere, *rest]))
+    words = ["--recipe", str(recipe), *rest]
+    assembly = Assembly(prepare(words))
+    source = assembly.config.data.source
+    own = _same_place(source, load_recipe(str(recipe))["data"]["source"])
+    if not own:  # all of another site's images are test, where it gives no split
+        assembly = Assembly(prepare([*words, "--data.unsplit", "test"]))
     module = FineTuneModule.load_from_checkpoint(checkpoint)
-    name = options.split if source is None else Path(source).stem
     tell(assembly.data.prepared.audit)
-    place, metrics = evaluate_again(module, assembly.data, options.split, folder / "test" / name)
+    _stop_on_seen_images(folder, assembly.data, own)
+    name = options.split if own else Path(source).resolve().stem
+    place, metrics = evaluate_again(
+        module, assembly.data, options.split, folder / "test" / name, assembly.config.trainer.accelerator
+    )
     sys.stdout.write(table(metrics))
     sys.stdout.write(f"{place}\n")
     return 0
+
+
+def _refuse_idle(rest: Sequence[str]) -> None:
+    """Refuse options that would change nothing here."""
+    from rn50med.cli.words import option_values  # noqa: PLC0415
+
+    used = {"data", "task", "recipe", "config", "trust", "trainer.accelerator"}
+    idle = [key for key, _ in option_values(rest) if not {key, key.split(".")[0]} & used]
+    if idle:
+        raise RecipeError(f"test: --{idle[0]} has no effect here; give options of data and task alone.")
+
+
+def _same_place(one: str, other: str) -> bool:
+    return one == other or (one != "phantom" and Path(one).resolve() == Path(other).resolve())
+
+
+def _stop_on_seen_images(folder: Path, data: ManifestDataModule, own: bool) -> None:
+    """Stop where images are not those of the run, or another site's hold some that the run learnt from."""
+    table = data.manifest.table
+    if own:
+        kept = json.loads((folder / "audit.json").read_text(encoding="utf-8"))["manifest_sha256"]
+        if data.prepared.audit["manifest_sha256"] != kept:
+            raise DataError(
+                f"{folder}: its images or their splits are no longer those of the run; restore them, "
+                "or give other images with --data.source."
+            )
+        return
+    from rn50med.data.sources import read_table  # noqa: PLC0415 - pandas takes a second
+
+    manifest = read_table(folder / "manifest.csv")
+    seen = set(manifest.loc[manifest["split"] != "test", "sha256"])
+    again = int(table["sha256"].isin(seen).sum())
+    if again and not data.allow_leakage:
+        raise DataError(
+            f"{data.manifest.name}: {again} of its images are byte-identical to images that the run was "
+            "trained or tuned on; leave them out, or the score is of images seen in training."
+        )

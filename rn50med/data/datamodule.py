@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from rn50med.data.audit import (
     audit,
     identical_images,
+    leaks,
     missing_classes,
     stop_on_leaks,
     stop_on_single_class,
     stop_on_untrained_class,
 )
 from rn50med.data.faults import Faults
-from rn50med.data.manifest import OWN_COLUMNS, Columns, Manifest
+from rn50med.data.manifest import OWN_COLUMNS, ROW, Columns, Manifest
 from rn50med.data.pixels import Pixels
 from rn50med.data.reading import read_all
 from rn50med.data.sources import open_source
@@ -203,11 +205,16 @@ class ManifestDataModule(LightningDataModule):
         faults = Faults(os.path.basename(str(self.source).rstrip("/\\")) or str(self.source))
         manifest = source.manifest(self.task, self.columns, faults)
         pixels, contents = read_all(manifest, self.transforms, faults)
+        if len(faults) and not self.allow_leakage:
+            for leak in leaks(
+                manifest, manifest.column(ROW)
+            ):  # of patients: identical bytes need good images
+                faults.add(f"{leak}; put all images of a patient in one split")
         faults.raise_any()
         found = stop_on_leaks(manifest, contents, self.allow_leakage)
         given = manifest.column("split")
         splits, origin = self._split(manifest, contents)
-        manifest = manifest.with_splits(splits)
+        manifest = manifest.with_splits(splits, contents)
         found += identical_images(manifest, contents, [g or s for g, s in zip(given, splits, strict=True)])
         found += missing_classes(manifest, self.task)
         facts = audit(manifest, self.task, found, origin, manifest.digest(contents))
@@ -217,7 +224,9 @@ class ManifestDataModule(LightningDataModule):
         """Return the split of each image, and where it comes from."""
         given = manifest.column("split")
         if self.unsplit == "test":
-            return [split or "test" for split in given], "All of the source is test, where it gives no split."
+            made = "" in given
+            origin = "The source gives no split: all of it is test." if made else "As the source gives them."
+            return [split or "test" for split in given], origin
         stop_on_single_class(manifest, self.task)
         strata = [self.task.stratum(row) for row in manifest.rows()]
         groups = connected_groups(manifest.column("patient"), contents)
@@ -256,6 +265,11 @@ class ManifestDataModule(LightningDataModule):
         if not len(rows):
             raise DataError(f"{self.manifest.name}: has no {split} images; add rows with split {split}.")
         sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank)
+        if train and min(self.batch_size, len(sampler)) < 2:
+            raise RecipeError(
+                f"data.batch_size: is {self.batch_size}, with {len(sampler)} images to train on; "
+                "batch norm needs batches of 2 or more, better 8."
+            )
         dataset = ImageDataset(self.prepared.pixels, self._targets, self.transforms, train, self.seed)
         # A generator of its own: a loader that drew its seed from the global one would move dropout.
         return DataLoader(
@@ -290,4 +304,6 @@ def _check_options(task: Task, batch_size: int, num_workers: int | None, seed: i
 
 def _useful_workers() -> int:
     """Return how many worker processes help: on a CPU they would take cores from the network."""
-    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() else 0
+    # spawned workers need a main guard in the user's script, and copy all images
+    forks = multiprocessing.get_start_method() == "fork"
+    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() and forks else 0

@@ -19,7 +19,7 @@ Read = Callable[[str], tuple[Pixels, str]]
 ROW = "source_row"
 """Manifest column: the image's line in the source, the header being line 1."""
 
-OWN_COLUMNS = ("image", "patient", "split", ROW)
+OWN_COLUMNS = ("image", "patient", "split", ROW, "sha256")
 """Columns that every manifest has besides its labels."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -99,13 +99,15 @@ class Manifest:
         """Return the rows as dictionaries."""
         return [{str(k): str(v) for k, v in row.items()} for row in self.table.to_dict("records")]
 
-    def with_splits(self, splits: Sequence[str]) -> Manifest:
+    def with_splits(self, splits: Sequence[str], contents: Sequence[str] | None = None) -> Manifest:
         """Return the same manifest with these splits.
 
         Args:
             splits: One for each image.
+            contents: SHA-256 of each image's bytes, to be kept beside them.
         """
-        return replace(self, table=self.table.assign(split=list(splits)))
+        table = self.table.assign(split=list(splits))
+        return replace(self, table=table if contents is None else table.assign(sha256=list(contents)))
 
     def digest(self, contents: Sequence[str]) -> str:
         """Return a SHA-256 of what the images are: name, patient, split and bytes; their order is no matter.

@@ -22,6 +22,7 @@ from rn50med.errors import DataError, StorageError
 from rn50med.evaluation.predictions import stored
 from rn50med.parts import build
 from rn50med.training.module import FineTuneModule
+from rn50med.training.precision import exact
 from rn50med.training.run import Run
 
 BATCH = 32
@@ -113,7 +114,8 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
     items = find_images(places)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.eval().to(device)
-    logits, errors = _logits(module, items, device)
+    with exact():
+        logits, errors = _logits(module, items, device)
     return _frame(module, items, logits, errors)
 
 

@@ -133,9 +133,9 @@ def _existing(requested: str) -> Path:
     if guess is None and path.parent.is_dir():
         near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in _SUFFIXES))
         guess = str(path.parent / near) if near else None
-    hint = f"did you mean {guess!r}? " if guess else ""
+    hint = f"; did you mean {guess!r}? " if guess else ". "
     raise RecipeError(
-        f"weights {requested!r}: there is no such file; {hint}Give a file ({listed(_SUFFIXES)}) or one of "
+        f"weights {requested!r}: there is no such file{hint}Give a file ({listed(_SUFFIXES)}) or one of "
         f"{listed(KEYWORDS)} for {OPTION}."
     )
 

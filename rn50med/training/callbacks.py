@@ -68,7 +68,9 @@ class Best(_Placeless):
         )
 
     def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
-        """Return whether an epoch is kept: a better one, or an equal one."""
+        """Return whether an epoch is kept: a better one, or an equal one; never an undefined one."""
+        if current is not None and torch.isnan(current):
+            return False
         equal = current is not None and self.best_model_score is not None and current == self.best_model_score
         return bool(equal) or super().check_monitor_top_k(trainer, current)
 
@@ -122,12 +124,18 @@ class PatientStop(EarlyStopping):
     def __init__(self, monitor: str, patience: int) -> None:
         super().__init__(monitor, patience=patience, mode="max", check_finite=False)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the figure, in the second half."""
+        if self._in_second_half(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the figure; wait with counting until the second half."""
-        planned = trainer.max_epochs or 0
-        super().on_validation_end(trainer, pl_module)
-        if trainer.current_epoch + 1 <= planned // 2:
-            self.wait_count = 0
+        """Look at the figure, in the second half; which of the two hooks does is Lightning's choice."""
+        if self._in_second_half(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def _in_second_half(self, trainer: Trainer) -> bool:
+        return trainer.current_epoch >= (trainer.max_epochs or 0) // 2
 
 
 class StopOnSignal(Callback):
@@ -155,6 +163,13 @@ class StopOnSignal(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop where a signal came, on any rank."""
+        self._act(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do so for a signal that came during val, too."""
+        self._act(trainer, pl_module)
+
+    def _act(self, trainer: Trainer, pl_module: LightningModule) -> None:
         received = self._received
         if trainer.world_size > 1:
             told = torch.tensor(received or 0, device=pl_module.device)
@@ -203,6 +218,7 @@ class Speed(Callback):
         self.images_per_second: float | None = None
         self._images = 0
         self._start = 0.0
+        self._paused = 0.0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -213,7 +229,7 @@ class Speed(Callback):
             self._start = time.perf_counter()
         elif step <= SPEED_STEPS + 1:
             self._images += len(unpack(batch)[1]) * trainer.world_size
-        if step == SPEED_STEPS + 1:
+        if step == SPEED_STEPS + 1 and self.images_per_second is None:
             seconds = time.perf_counter() - self._start
             self.images_per_second = self._images / seconds
             left = (int(trainer.estimated_stepping_batches) - step) * seconds / SPEED_STEPS
@@ -223,6 +239,14 @@ class Speed(Callback):
                     "speed: %.1f images/s in training; estimated end of training %s (in %.1f min), "
                     "validation not counted.", self.images_per_second, end, left / 60,
                 )  # fmt: skip
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the clock run on."""
+        self._start += time.perf_counter() - self._paused
 
 
 class EpochLog(Callback):

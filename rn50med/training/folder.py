@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.errors import StorageError
+from rn50med.errors import RecipeError, StorageError
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
@@ -50,8 +50,14 @@ def make_run_folder(output: str | None, name: str) -> Path:
 
     Raises:
         StorageError: If the folder is not empty, or cannot be made.
+        RecipeError: If several processes were started from outside.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ:
+    if not is_first_process():
+        if FOLDER_VARIABLE not in os.environ:
+            raise RecipeError(
+                "fit: several processes were started from outside, and do not know each other's run "
+                "folder; start one, and give --trainer.devices N."
+            )
         return Path(os.environ[FOLDER_VARIABLE])
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = Path(output) if output else Path("runs") / name / f"{time}-{secrets.token_hex(2)}"
@@ -65,6 +71,11 @@ def make_run_folder(output: str | None, name: str) -> Path:
         ) from error
     os.environ[FOLDER_VARIABLE] = str(folder.resolve())
     return folder
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process of a run, or the first, whoever started it."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def check_empty(folder: Path) -> None:

@@ -12,6 +12,7 @@ from rn50med.data.datamodule import ManifestDataModule
 from rn50med.evaluation.figure import Figure
 from rn50med.training.folder import plain_figures, prediction_frame, write_json, write_predictions
 from rn50med.training.module import FineTuneModule
+from rn50med.training.precision import exact
 
 EVALUATED = ("val", "test")
 
@@ -59,9 +60,10 @@ def judged(
         folder: The run folder.
         evaluation: Whether test is opened.
     """
-    judge.validate(module, datamodule=data, verbose=False)
-    if evaluation.test == "end":
-        judge.test(module, datamodule=data, verbose=False)
+    with exact(judge.precision == "32-true"):
+        judge.validate(module, datamodule=data, verbose=False)
+        if evaluation.test == "end":
+            judge.test(module, datamodule=data, verbose=False)
     point = module.operating_point
     metrics: dict[str, Any] = {"operating_point": None if point is None else point.as_dict()}
     for split in EVALUATED:
@@ -73,7 +75,7 @@ def judged(
 
 
 def evaluate_again(
-    module: FineTuneModule, data: ManifestDataModule, split: str, folder: Path
+    module: FineTuneModule, data: ManifestDataModule, split: str, folder: Path, accelerator: str
 ) -> tuple[Path, dict[str, Any]]:
     """Evaluate a finished run on a split, with the operating point that it has.
 
@@ -82,14 +84,16 @@ def evaluate_again(
         data: Its own images, or another site's.
         split: val or test.
         folder: Where figures and predictions go; a number is added where it is taken.
+        accelerator: As the Trainer takes it.
 
     Returns:
         The folder, and what its ``metrics.json`` holds.
     """
     point = module.operating_point
-    judge = evaluation_trainer()
+    judge = evaluation_trainer(accelerator)
     evaluate = judge.test if split == "test" else judge.validate
-    evaluate(module, datamodule=data, verbose=False)
+    with exact():
+        evaluate(module, datamodule=data, verbose=False)
     module.operating_point = point
     metrics: dict[str, Any] = {
         "operating_point": None if point is None else point.as_dict(),

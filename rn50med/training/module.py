@@ -68,6 +68,11 @@ class FineTuneModule(LightningModule):
         patience: int = 5,
     ) -> None:
         super().__init__()
+        if pretrained_lr_factor <= 0 or patience < 0:
+            raise RecipeError(
+                f"model: pretrained_lr_factor is {pretrained_lr_factor}, patience {patience}; "
+                "give a factor above 0 and a patience of 0 or more."
+            )
         self.task = task
         self.backbone = ResNet50() if backbone is None else backbone
         self.head: Head = head(self.backbone.channels, task.num_outputs)
@@ -127,6 +132,12 @@ class FineTuneModule(LightningModule):
         if isinstance(transforms, Part):
             self._check_channels(getattr(transforms, "channels", None))
             self.preprocessing = transforms.specification()
+        theirs = getattr(getattr(self._trainer, "datamodule", None), "task", None)
+        if isinstance(theirs, Task) and theirs.classes != self.task.classes:
+            raise RecipeError(
+                f"task: the images are labelled {', '.join(theirs.classes)}, the model says "
+                f"{', '.join(self.task.classes)}; give both the same task, its classes in the same order."
+            )
         if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
             self.load_report = report = self.backbone.load_weights()
             self._trained = True
@@ -145,7 +156,7 @@ class FineTuneModule(LightningModule):
         """Return the loss of a batch."""
         image, target, index = unpack(batch)
         loss = self.task.loss(self(image), target)
-        if not torch.isfinite(loss):
+        if not self._finite_everywhere(loss):
             where = "unknown" if index is None else listed(row + 2 for row in index.tolist())
             raise NumericalError(
                 f"training: the loss is {loss.item()} in epoch {self.current_epoch}, "
@@ -154,6 +165,13 @@ class FineTuneModule(LightningModule):
             )
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
         return loss
+
+    def _finite_everywhere(self, loss: Tensor) -> bool:
+        """Whether the loss is finite on every rank, so that all of them stop with the same message."""
+        finite = torch.isfinite(loss.detach())
+        if self.trainer.world_size > 1:
+            finite = cast(Tensor, self.trainer.strategy.reduce(finite.float(), reduce_op="min"))
+        return bool(finite)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add a batch to the table of val."""
@@ -165,7 +183,10 @@ class FineTuneModule(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return probabilities of a batch, shape as `Task.probabilities`."""
-        return self.task.probabilities(self(unpack(batch, labelled=False)[0]).double())
+        logits = self(unpack(batch, labelled=False)[0])
+        return self.task.probabilities(
+            logits.cpu().double() if logits.device.type == "mps" else logits.double()
+        )
 
     def _collect(self, split: str, batch: Any) -> None:
         image, target, index = unpack(batch)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -18,6 +21,21 @@ def fast_precision(accelerator: str) -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     on_cpu = accelerator == "cpu" or not torch.backends.mps.is_available()
     return "bf16-mixed" if on_cpu and cpu_has_bfloat16() else "32-true"
+
+
+@contextmanager
+def exact(wanted: bool = True) -> Iterator[None]:
+    """Let 32 bits be 32 bits: keep CUDA's convolutions from rounding to TensorFloat-32.
+
+    Args:
+        wanted: Whether to; else nothing changes.
+    """
+    allowed = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = allowed and not wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = allowed
 
 
 def cpu_has_bfloat16() -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,7 +107,7 @@ def wandb_logger(tracking: Tracking, recipe: Mapping[str, Any], folder: Path, na
     try:
         run = wandb.init(
             project=tracking.project,
-            tags=_list(tracking.tags),
+            tags=list(tracking.tags),
             name=name,
             mode="offline" if tracking.wandb == "offline" else "online",
             dir=str(folder),
@@ -132,10 +133,16 @@ def finish(logger: WandbLogger, figures: Mapping[str, float | int | None], folde
     for name, value in figures.items():
         logger.experiment.summary[name] = value
     logger.experiment.finish()
+    sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove wandb's own logs, which are full of paths; also those of a run that broke off.
+
+    Args:
+        folder: The run folder.
+    """
     for place in (folder / "wandb").rglob("*.log"):
         if place.name != "output.log":
-            place.unlink()
-
-
-def _list(tags: Sequence[str]) -> list[str]:
-    return list(tags)
+            with suppress(OSError):  # Windows keeps open files
+                place.unlink()
