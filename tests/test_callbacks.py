@@ -8,7 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from rn50med.errors import StorageError
-from rn50med.training.callbacks import Best, EpochLog, Last, PatientStop
+from rn50med.training.callbacks import EpochLog, PatientStop
+from rn50med.training.checkpoints import Best, Last
 from rn50med.training.schedule import warmup_cosine
 
 
@@ -67,12 +68,12 @@ def test_of_equal_epochs_the_latest_is_kept(tmp_path):
 def test_early_stopping_does_not_act_in_the_first_half_of_the_schedule(tmp_path):
     falling = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
     trainer = run(tmp_path, falling, [PatientStop("val/auroc", patience=2)])
-    assert trainer.current_epoch == 7  # the second half starts at 5; 6 and 7 are no better
+    assert trainer.current_epoch == 8  # epochs done: 5 opens the second half, 6 and 7 are no better
 
 
 def test_early_stopping_with_little_patience_waits_for_the_second_half_too(tmp_path):
     trainer = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0], [PatientStop("val/auroc", 1)])
-    assert trainer.current_epoch == 6
+    assert trainer.current_epoch == 7
 
 
 def test_an_epoch_whose_figure_is_undefined_is_never_the_best(tmp_path):

@@ -102,8 +102,12 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> lis
         (DataError("a"), 3, "rn50med: a\n"),
         (Interrupted("saved", 15), 143, "rn50med: saved\n"),
         (KeyboardInterrupt(), 130, "rn50med: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 5, "no space is left"),
-        (MemoryError(), 6, "the memory gave out"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/x"),
+            5,
+            "/data/x: cannot be written (No space left on device)",
+        ),
+        (MemoryError(), 6, "the memory or another process gave out"),
     ],
 )
 def test_a_known_error_is_one_sentence_and_its_exit_code(

@@ -14,7 +14,8 @@ import torch
 from conftest import FilmTable
 from PIL import Image
 
-from rn50med.data.datamodule import EpochSampler, ManifestDataModule
+from rn50med.data.datamodule import ManifestDataModule
+from rn50med.data.dataset import EpochSampler
 from rn50med.data.manifest import Columns
 from rn50med.data.transforms import Radiograph
 from rn50med.errors import DataError, RecipeError

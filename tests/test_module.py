@@ -25,7 +25,7 @@ from rn50med import (
     ResNet50,
 )
 from rn50med.errors import NumericalError, RecipeError, StorageError
-from rn50med.training.module import CHECKPOINT_KEY
+from rn50med.training.checkpoints import CHECKPOINT_KEY
 
 
 @pytest.fixture(autouse=True)

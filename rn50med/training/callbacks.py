@@ -1,116 +1,26 @@
-"""Callbacks: the best epoch and the last, early stopping, signals, speed, and the log of epochs."""
+"""Callbacks: early stopping, speed, the log of epochs, and the set that `FineTuneModule` recommends."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import math
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from types import FrameType
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 
-from rn50med.errors import Interrupted, StorageError
-from rn50med.training.module import unpack
+from rn50med.training.batch import unpack
+from rn50med.training.checkpoints import Best, Last
+from rn50med.training.signals import StopOnSignal
 
 log = logging.getLogger(__name__)
 
 SPEED_STEPS = 20
 """Steps after which the speed is told; the first is left out, since it warms up."""
-
-_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
-
-
-class _Placeless(ModelCheckpoint):
-    """A checkpoint callback whose own state names no folder, which could tell of a patient."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state with file names in place of paths."""
-        kept = super().state_dict()
-        models = {Path(path).name: score for path, score in self.best_k_models.items()}
-        names = {key: Path(kept[key]).name for key in _PATHS if kept[key]}
-        return {**kept, **names, "dirpath": None, "best_k_models": models}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state over, its files being in this run's folder."""
-        folder = str(self.dirpath)
-        paths = {key: str(Path(folder, state_dict[key])) for key in _PATHS if state_dict[key]}
-        models = {str(Path(folder, name)): score for name, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": models})
-
-
-class Best(_Placeless):
-    """Keeps the epoch whose figure of val is best, as ``best.ckpt``; of equal ones the latest.
-
-    On a small val the figure soon reaches its end, and an epoch that trained longer, at a lower rate, is
-    then the better guess.
-
-    Args:
-        monitor: The figure; more is better.
-        folder: Where; the Trainer's own choice where None.
-    """
-
-    def __init__(self, monitor: str, folder: str | Path | None = None) -> None:
-        super().__init__(
-            folder,
-            "best",
-            monitor=monitor,
-            mode="max",
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-
-    def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
-        """Return whether an epoch is kept: a better one, or an equal one; never an undefined one."""
-        if current is not None and torch.isnan(current):
-            return False
-        equal = current is not None and self.best_model_score is not None and current == self.best_model_score
-        return bool(equal) or super().check_monitor_top_k(trainer, current)
-
-
-class Last(_Placeless):
-    """Keeps the last epoch, whatever its figures, as ``last.ckpt``.
-
-    It is a callback of its own because Lightning's ``save_last`` copies the best. Before the first epoch
-    it writes a checkpoint and reads it back, so that nobody learns after a day that none can be read.
-
-    Args:
-        folder: Where; the Trainer's own choice where None.
-    """
-
-    def __init__(self, folder: str | Path | None = None) -> None:
-        super().__init__(
-            folder, "last", monitor=None, save_top_k=1, every_n_epochs=1, auto_insert_metric_name=False,
-            enable_version_counter=False, save_on_train_epoch_end=True,
-        )  # fmt: skip
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and read a checkpoint."""
-        super().on_train_start(trainer, pl_module)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        path = self.save_now(trainer)
-        if trainer.is_global_zero:
-            try:
-                torch.load(path, map_location="cpu", weights_only=True)
-            except UnpicklingError as error:
-                raise StorageError(
-                    f"{path}: a checkpoint of this run could not be opened again ({error}); "
-                    "keep only plain types in callbacks and hyper-parameters."
-                ) from error
-
-    def save_now(self, trainer: Trainer) -> Path:
-        """Save at once, and return where; every rank has to call it."""
-        path = Path(self.dirpath or trainer.default_root_dir) / f"last{self.FILE_EXTENSION}"
-        trainer.save_checkpoint(path)
-        return path
 
 
 class PatientStop(EarlyStopping):
@@ -136,75 +46,6 @@ class PatientStop(EarlyStopping):
 
     def _in_second_half(self, trainer: Trainer) -> bool:
         return trainer.current_epoch >= (trainer.max_epochs or 0) // 2
-
-
-class StopOnSignal(Callback):
-    """Saves a checkpoint on SIGTERM or SIGINT and ends the run with the signal's exit code.
-
-    The signal is noted when it comes and acted on between two batches, by all ranks together.
-    """
-
-    def __init__(self) -> None:
-        self._received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, instead of Lightning, which would end with exit code 0."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._note)
-            except ValueError:  # not in the main thread, as in some notebooks: nothing to listen to
-                return
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._received = number
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save and stop where a signal came, on any rank."""
-        self._act(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do so for a signal that came during val, too."""
-        self._act(trainer, pl_module)
-
-    def _act(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        received = self._received
-        if trainer.world_size > 1:
-            told = torch.tensor(received or 0, device=pl_module.device)
-            received = int(trainer.strategy.reduce(told, reduce_op="max")) or None
-        if received is not None:
-            self._stop(trainer, received)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Stop in a long val too; several ranks wait for the next batch of train, which they share."""
-        if self._received is not None and trainer.world_size == 1:
-            self._stop(trainer, self._received)
-
-    def _stop(self, trainer: Trainer, number: int) -> None:
-        last = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Last)), None)
-        name = signal.Signals(number).name
-        if last is None:
-            raise Interrupted(f"fit: stopped by {name} at step {trainer.global_step}.", number)
-        path = last.save_now(trainer)
-        raise Interrupted(
-            f"fit: stopped by {name}; checkpoint saved at step {trainer.global_step}: {path}", number
-        )
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back to whoever had them."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
 
 
 class Speed(Callback):

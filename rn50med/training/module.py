@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rn50med.errors import NumericalError, RecipeError, StorageError, listed
+from rn50med.errors import NumericalError, RecipeError, listed
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.model.backbone import ResNet50
@@ -22,13 +22,13 @@ from rn50med.model.heads import Head, HeadFactory, LinearHead
 from rn50med.model.weights import LoadReport
 from rn50med.parts import Part, Specification, build, build_factory, factory_specification
 from rn50med.tasks import Task
+from rn50med.training.batch import unpack
+from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
 
 log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
-CHECKPOINT_KEY = "rn50med"
-"""Where a checkpoint keeps what rn50med needs to build its module again."""
 
 
 class FineTuneModule(LightningModule):
@@ -258,52 +258,3 @@ class FineTuneModule(LightningModule):
         self.operating_point = None if point is None else OperatingPoint.from_dict(point)
         self.preprocessing = kept["preprocessing"]
         self._trained = True
-
-
-def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return image, target and index of a batch, however it is written.
-
-    Args:
-        batch: A dictionary with ``image``, ``target`` (or ``label``) and perhaps ``index``; or a pair.
-        labelled: Whether a target is needed; an empty one stands for it where not.
-
-    Raises:
-        RecipeError: If it is neither.
-    """
-    if isinstance(batch, Mapping) and "image" in batch:
-        target = batch.get("target", batch.get("label"))
-        if target is not None or not labelled:
-            return batch["image"], torch.empty(0) if target is None else target, batch.get("index")
-    elif isinstance(batch, list | tuple) and len(batch) == 2:
-        return batch[0], batch[1], None
-    elif isinstance(batch, Tensor) and not labelled:
-        return batch, torch.empty(0), None
-    have = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
-    raise RecipeError(f"batch: is {have}; give a dictionary with image and target, or a pair of them.")
-
-
-def read_checkpoint(path: str | Path | IO[bytes], map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint of rn50med's; nothing but tensors and plain types is unpickled.
-
-    Args:
-        path: The checkpoint.
-        map_location: Where tensors go.
-
-    Raises:
-        StorageError: If it is missing, damaged, or not one of rn50med's.
-    """
-    name = path if isinstance(path, str | Path) else "checkpoint"
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except FileNotFoundError:
-        raise StorageError(
-            f"{name}: there is no such checkpoint; give a run folder or a .ckpt file."
-        ) from None
-    except Exception as error:  # torch raises many kinds for a damaged or hostile file
-        raise StorageError(
-            f"{name}: cannot be read as a checkpoint (it is damaged, or holds more than tensors and plain "
-            "types, which is never run); use another one."
-        ) from error
-    if not isinstance(checkpoint, dict) or CHECKPOINT_KEY not in checkpoint:
-        raise StorageError(f"{name}: is no checkpoint of rn50med's; give one that `fit` wrote.")
-    return checkpoint

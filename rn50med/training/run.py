@@ -17,11 +17,11 @@ from torch import distributed
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError
 from rn50med.evaluation.report import write_report
-from rn50med.training.callbacks import Best, Last
+from rn50med.training.checkpoints import CHECKPOINT_KEY, Best, Last, read_checkpoint
 from rn50med.training.facts import run_facts
 from rn50med.training.folder import PRIVATE, mark_latest, write_json, write_manifest, write_recipe
 from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
-from rn50med.training.module import CHECKPOINT_KEY, FineTuneModule, read_checkpoint
+from rn50med.training.module import FineTuneModule
 from rn50med.training.tracking import finish
 
 log = logging.getLogger(__name__)
