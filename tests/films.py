@@ -10,10 +10,10 @@ from PIL import Image
 
 
 def write_films(
-    folder: Path, patients: int = 24, films: int = 2, size: int = 32, splits: bool = True
+    folder: Path, patients: int = 24, films: int = 2, size: int = 32, splits: bool = True, seed: int = 0
 ) -> Path:
     """Write films and their table: pneumonia is a bright patch; return the table."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     (folder / "films").mkdir(parents=True)
     rows = []
     for patient in range(patients):

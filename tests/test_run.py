@@ -162,7 +162,7 @@ def test_testing_a_run_again_gives_its_numbers_and_leaves_its_files_alone(run, c
 
 def test_another_sites_table_is_tested_whole_with_the_threshold_of_val(run, tmp_path, capsys):
     folder, _, _ = run
-    table = write_films(tmp_path / "elsewhere", patients=6, splits=False)
+    table = write_films(tmp_path / "elsewhere", patients=6, splits=False, seed=1)
     assert main(["test", "--run", str(folder), "--data.source", str(table)]) == 0
     place = Path(capsys.readouterr().out.splitlines()[-1])
     again = json.loads((place / "metrics.json").read_text())
