@@ -49,12 +49,6 @@ class OfflineError(Rn50MedError, ConnectionError):
     exit_code = 2
 
 
-class DistributedError(Rn50MedError, RuntimeError):
-    """A rank, a worker process or the memory that gave out."""
-
-    exit_code = 6
-
-
 class Interrupted(Rn50MedError, RuntimeError):  # noqa: N818 - the state of a run, not a fault
     """A run that stopped because a signal asked it to.
 

@@ -165,6 +165,10 @@ def _find(class_path: str, base: type[T]) -> type[T]:
             raise StorageError(
                 f"checkpoint: needs {class_path!r}, which is not there; use the version that wrote it."
             ) from error
+    elif module_name == "__main__" and not hasattr(sys.modules["__main__"], name):
+        raise StorageError(
+            f"checkpoint: its {name} was written in a script or notebook; move it to a module."
+        )
     elif module_name in sys.modules:
         module = sys.modules[module_name]
     else:

@@ -30,6 +30,7 @@ _STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS})
 _BROKEN_PIPE = 128 + 13  # SIGPIPE, as a shell reports it
 _INTERRUPTED = 128 + 2  # SIGINT
 _TERMINATED = 128 + 15  # SIGTERM
+_RESOURCES = 6  # a worker, another process or the memory
 _GAVE_OUT = re.compile(r"DataLoader worker|can't allocate memory|Connection closed by peer", re.IGNORECASE)
 
 
@@ -128,9 +129,9 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return 5  # storage, as `StorageError`
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return 6  # memory, as `DistributedError`
+        return _RESOURCES
     if isinstance(error, RuntimeError) and _GAVE_OUT.search(str(error)):
-        return 6
+        return _RESOURCES
     return 1
 
 
@@ -141,7 +142,7 @@ def _sentence(error: BaseException) -> str:
         place = getattr(error, "filename", None) or "disk"
         reason = getattr(error, "strerror", error)
         return f"{place}: cannot be written ({reason}); make room, or name another place."
-    if _exit_code(error) == 6:
+    if _exit_code(error) == _RESOURCES:
         return (
             "the memory or another process gave out; lower --data.batch_size, or give --data.num_workers 0."
         )

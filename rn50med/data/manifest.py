@@ -29,12 +29,12 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     ),
     "patient": ("patient_id", "patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
     "split": ("split", "set", "subset", "partition"),
-    "study": (),
 }  # fmt: skip
-_SPLIT_WORDS = {
+SPLIT_WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+"""What a source may call a split, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list[str
         return [""] * len(table)
     splits = []
     for row, cell in zip(table[ROW], table[column], strict=True):
-        word = _SPLIT_WORDS.get(str(cell).strip().casefold())
+        word = SPLIT_WORDS.get(str(cell).strip().casefold())
         if word is None:
             found = f"split {cell!r}" if str(cell).strip() else f"empty cell in column {column!r}"
             faults.add(f"{found}; write train, val or test", int(row))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rn50med.data.faults import Faults
-from rn50med.data.manifest import ROW, Columns, Manifest, Read, standardise
+from rn50med.data.manifest import ROW, SPLIT_WORDS, Columns, Manifest, Read, standardise
 from rn50med.data.phantom import PhantomRow, cohort, draw_film
 from rn50med.data.pixels import Pixels, read_image
 from rn50med.errors import DataError, nearest
@@ -20,7 +20,6 @@ from rn50med.tasks import Task
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-_SPLIT_FOLDERS = ("train", "val", "test")
 
 
 class Source(ABC):
@@ -81,8 +80,8 @@ class FolderSource(Source):
         parts = [name.split("/") for name in names]
         columns = Columns(patient=columns.patient)  # the others are made here
         table = pd.DataFrame({"image": names, ROW: [str(i) for i in range(1, len(names) + 1)]})
-        if all(part[0].casefold() in _SPLIT_FOLDERS for part in parts):
-            table["split"] = [part[0].casefold() for part in parts]
+        if all(part[0].casefold() in SPLIT_WORDS for part in parts):
+            table["split"] = [part[0] for part in parts]
             parts = [part[1:] for part in parts]
         if loose := [name for name, part in zip(names, parts, strict=True) if len(part) == 1]:
             raise DataError(
