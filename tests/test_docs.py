@@ -27,7 +27,11 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
 )
 NOT_RUN = re.compile(r"<!-- not run[^>]*-->\s*$")
-REGISTRIES = ("pypi.org", "pythonhosted.org", "anaconda.org", "conda-forge", "npmjs", "download.pytorch.org")
+REGISTRIES = (
+    *(f"{name}.org" for name in ("pypi", "pythonhosted", "anaconda", "download.pytorch")),
+    "conda-forge",
+    "npmjs",
+)
 
 
 def name_of(page: Path) -> str:
