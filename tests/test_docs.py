@@ -28,7 +28,7 @@ FENCE = re.compile(
 )
 NOT_RUN = re.compile(r"<!-- not run[^>]*-->\s*$")
 REGISTRIES = (
-    *(f"{name}.org" for name in ("pypi", "pythonhosted", "anaconda", "download.pytorch")),
+    *(f"{name}.org" for name in ("pypi", "anaconda", "download.pytorch")),
     "conda-forge",
     "npmjs",
 )
