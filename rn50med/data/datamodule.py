@@ -131,9 +131,8 @@ class ManifestDataModule(LightningDataModule):
         manifest = source.manifest(self.task, self.columns, faults)
         pixels, contents = read_all(manifest, self.transforms, faults)
         if len(faults) and not self.allow_leakage:
-            for leak in leaks(
-                manifest, manifest.column(ROW)
-            ):  # of patients: identical bytes need good images
+            # rows stand in for contents: only patients can be judged before every image is good
+            for leak in leaks(manifest, manifest.column(ROW)):
                 faults.add(f"{leak}; put all images of a patient in one split")
         faults.raise_any()
         found = stop_on_leaks(manifest, contents, self.allow_leakage)
