@@ -129,7 +129,7 @@ def theirs(data: ManifestDataModule, options: argparse.Namespace) -> float:
         options: Of the command line.
     """
     rows = data.rows_of("train")
-    images = torch.from_numpy(data.prepared.pixels[rows]).float() / 255
+    images = torch.from_numpy(data.prepared.images.gather(rows)).float() / 255
     targets = torch.tensor([TASK.encode(row) for row in data.manifest.rows()])[rows]
     return bare_loop(images, targets, options.batch_size, options.steps, WARM_UP, fast_precision("auto"))
 

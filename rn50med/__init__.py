@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from rn50med.model.backbone import ResNet50
     from rn50med.model.heads import Head, LinearHead
     from rn50med.recipe import load_recipe
-    from rn50med.tasks import Binary, MultiClass, Task
+    from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
     from rn50med.training.module import FineTuneModule
     from rn50med.training.run import Run
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "UNKNOWN",
     "Binary",
     "Columns",
     "FineTuneModule",
@@ -34,6 +35,7 @@ __all__ = [
     "Manifest",
     "ManifestDataModule",
     "MultiClass",
+    "MultiLabel",
     "Radiograph",
     "ResNet50",
     "Rn50MedError",
@@ -58,7 +60,7 @@ def _home(name: str) -> str | None:
         "rn50med.model.backbone": ("ResNet50",),
         "rn50med.model.heads": ("Head", "LinearHead"),
         "rn50med.recipe": ("load_recipe",),
-        "rn50med.tasks": ("Binary", "MultiClass", "Task"),
+        "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Task"),
         "rn50med.training.module": ("FineTuneModule",),
         "rn50med.training.run": ("Run",),
     }

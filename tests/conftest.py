@@ -27,6 +27,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for this session of tests, also of the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RN50MED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @dataclass
 class FilmTable:
     """A table of films on disk that a test can spoil: 24 patients, two films each, no splits.

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rn50med.evaluation.figures import binary_figures, multiclass_figures
-from rn50med.evaluation.operating_point import youden
+from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.figures import binary_figures, multiclass_figures, multilabel_figures
+from rn50med.evaluation.operating_point import OperatingPoints, youden
 
 CANARY = "canary-7731"
 BINARY = ("normal", "pneumonia")
@@ -41,6 +42,49 @@ def _split(folder: Path, split: str, classes: tuple[str, ...], occurring: int, p
     return {key: figure.as_json() for key, figure in figures.items()}
 
 
+def _label_split(folder: Path, split: str, labels: tuple[str, ...], points: dict) -> dict:
+    """Write a split's predictions of labels, one in nine unknown, and return its figures."""
+    random = np.random.default_rng(len(split))
+    cells = np.arange(60)[:, None] + 2 * np.arange(len(labels))
+    target = np.where(cells % 9 == 0, UNKNOWN, (cells % 3 == 0).astype(int))
+    patients = np.array([f"{CANARY}-{split}-{i // 6}" for i in range(60)])
+    logits = random.normal(size=target.shape) + 2 * (target == 1)
+    said = 1 / (1 + np.exp(-logits))
+    for k, name in enumerate(labels):
+        known = target[:, k] != UNKNOWN
+        points.setdefault(name, youden(said[known, k], target[known, k]) if name != NEVER else None)
+        if name == NEVER:
+            target[known, k] = 0
+    thresholds = [None if points[name] is None else points[name].threshold for name in labels]
+    figures = multilabel_figures(said, target, patients, thresholds, labels)
+    called = said >= np.array([0.5 if threshold is None else threshold for threshold in thresholds])
+    columns = {"image": [f"/data/{CANARY}/{i}.png" for i in range(60)], "patient": patients}
+    columns |= {
+        f"target_{n}": np.where(t < 0, "", t.astype(str)) for n, t in zip(labels, target.T, strict=True)
+    }
+    columns |= {f"prob_{n}": column for n, column in zip(labels, said.T, strict=True)}
+    columns |= {f"logit_{n}": column for n, column in zip(labels, logits.T, strict=True)}
+    columns |= {f"call_{n}": column.astype(int) for n, column in zip(labels, called.T, strict=True)}
+    pd.DataFrame(columns).to_csv(folder / "predictions" / f"{split}.csv", index=False, float_format="%.9g")
+    return {key: figure.as_json() for key, figure in figures.items()}
+
+
+NEVER = "never | <seen>"
+LABELS = (*MANY, NEVER, *(f"finding {number}" for number in range(9)))
+
+
+def made_up_labels(folder: Path, labels: tuple[str, ...] = LABELS) -> Path:
+    """Write the files of a run with labels that may occur together; one of them is never positive."""
+    (folder / "predictions").mkdir(parents=True)
+    points: dict = {}
+    kept = {split: _label_split(folder, split, labels, points) for split in ("val", "test")}
+    counts = {"patients": 10, "images": 60, "classes": dict.fromkeys(labels, 20)}
+    cells = {"positive": 20, "negative": 33, "unknown": 7, "unknown_is": "ignore"}
+    counts["labels"] = dict.fromkeys(labels, cells) | {labels[1]: cells | {"unknown_is": "positive"}}
+    kept = {"operating_point": OperatingPoints(points).as_dict(), **kept}
+    return _write(folder, kept, labels, counts, {"kind": "MultiLabel", "classes": labels, "positive": None})
+
+
 def made_up_run(
     folder: Path, classes: tuple[str, ...] = BINARY, test_classes: int = 0, synthetic: bool = True
 ) -> Path:
@@ -51,6 +95,18 @@ def made_up_run(
     kept["test"] = _split(folder, "test", classes, test_classes or len(classes), point)
     kept = {"operating_point": point[0].as_dict() if point else None, **kept}
     counts = {"patients": 10, "images": 60, "classes": dict.fromkeys(classes, 60 // len(classes))}
+    task = {
+        "kind": "Binary" if len(classes) == 2 else "MultiClass",
+        "classes": classes,
+        "positive": classes[1] if len(classes) == 2 else None,
+    }
+    return _write(folder, kept, classes, counts, task, synthetic)
+
+
+def _write(
+    folder: Path, kept: dict, classes: tuple[str, ...], counts: dict, task: dict, synthetic: bool = True
+) -> Path:
+    """Write everything but the predictions."""
     audit = {
         "source": "phantom",
         "synthetic": synthetic,
@@ -71,11 +127,7 @@ def made_up_run(
         "precision": {"training": "bf16-mixed", "tables": "32-true"},
         "weights": {"requested": "auto", "used": "none", "statement": "From random weights.", "sha256": None},
         "seed": 17,
-        "task": {
-            "kind": "Binary" if len(classes) == 2 else "MultiClass",
-            "classes": classes,
-            "positive": classes[1] if len(classes) == 2 else None,
-        },
+        "task": task,
         "training": {
             "epochs_planned": 8,
             "epochs_run": 4,

@@ -168,11 +168,11 @@ def test_an_option_out_of_range_is_refused(options: dict[str, object], said: str
 
 
 def test_16_bit_and_8_bit_films_of_one_study_have_one_scale(film_table: FilmTable) -> None:
-    narrow = module_of(film_table).prepared.pixels
+    narrow = module_of(film_table).prepared.images.gather(range(48))
     for line in (2, 5):
         pixels = np.asarray(Image.open(film_table.image(line)))
         Image.fromarray(pixels.astype(np.uint16) * 257).save(film_table.image(line))
-    wide = module_of(film_table).prepared.pixels
+    wide = module_of(film_table).prepared.images.gather(range(48))
     assert (narrow.dtype, wide.dtype) == (np.uint8, np.uint16)
     assert np.abs(narrow / 255 - wide / 65535).max() <= 1 / 255
     assert np.array_equal(wide[1], narrow[1].astype(np.uint16) * 257)
@@ -230,8 +230,9 @@ def test_every_patient_in_two_splits_is_listed_on_a_line(film_table: FilmTable) 
     film_table.put(2, "split", "test")
     film_table.put(4, "split", "val")
     head, *lines = refusal(film_table).splitlines()
-    assert head.startswith("labels.csv: 2 leaks between splits; put all images of a patient in one split")
-    assert lines == ["  patient '0000' is in splits test, train", "  patient '0001' is in splits train, val"]
+    assert head == "labels.csv: 2 faults; mend them and run again."
+    assert lines[0].startswith("  patient '0000' is in splits test, train; put all images of a patient in one")
+    assert lines[1] == "  patient '0001' is in splits train, val"
 
 
 def test_identical_bytes_in_two_splits_are_refused(film_table: FilmTable) -> None:
@@ -247,8 +248,9 @@ def test_identical_bytes_in_two_splits_are_refused(film_table: FilmTable) -> Non
 def test_a_leak_that_is_allowed_is_recorded(film_table: FilmTable) -> None:
     film_table.split_by_patient()
     film_table.put(2, "split", "test")
-    said = findings(module_of(film_table, allow_leakage=True))
-    assert said["leakage"] == "1 patients or identical images stand in more than one split; this was allowed."
+    data = module_of(film_table, allow_leakage=True)
+    assert findings(data)["patient-leak"] == "1 patient stands in more than one split. This was allowed."
+    assert "patient-leak" in data.prepared.audit["allowed"]
 
 
 def test_identical_images_keep_two_patients_together_and_are_told(film_table: FilmTable) -> None:
@@ -282,7 +284,7 @@ def test_a_table_of_one_class_is_refused(film_table: FilmTable) -> None:
 
 def test_a_class_that_train_lacks_is_refused(film_table: FilmTable) -> None:
     task = MultiClass(names=("normal", "pneumonia", "fracture"))
-    assert "train has no image of class fracture" in refusal(film_table, task=task)
+    assert "train has no image of class 'fracture'; add some" in refusal(film_table, task=task)
 
 
 def test_a_class_with_too_few_patients_is_refused_in_the_tables_name(film_table: FilmTable) -> None:
@@ -390,7 +392,7 @@ def test_the_real_films_are_all_there_with_their_copies(real_data: ManifestDataM
 def test_no_patient_and_no_copy_of_the_real_films_is_in_two_splits(real_data: ManifestDataModule) -> None:
     table = real_data.manifest.table
     assert table.groupby("patient")["split"].nunique().max() == 1
-    contents = [real_data.manifest.read(name)[1] for name in table["image"][table["split"] != "test"]]
+    contents = [real_data.manifest.read(name).content for name in table["image"][table["split"] != "test"]]
     kept = pd.DataFrame({"content": contents, "split": table["split"][table["split"] != "test"]})
     assert kept.groupby("content")["split"].nunique().max() == 1
     shares = table.groupby("split")["label"].apply(lambda label: (label == "normal").mean())
@@ -406,4 +408,4 @@ def test_the_table_of_the_real_films_is_read_whole(shared_films: Path) -> None:
     assert len(faults) == 0
     assert len(manifest) == 5840
     assert len(set(manifest.column("patient"))) == 3273
-    assert manifest.read(manifest.column("image")[0])[0].shape[:2] == (224, 224)
+    assert manifest.read(manifest.column("image")[0]).image.values.shape[:2] == (224, 224)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rn50med.evaluation import metrics
-from rn50med.evaluation.figures import binary_figures, multiclass_figures
+from rn50med.evaluation.figures import binary_figures, multiclass_figures, multilabel_figures
 
 BINARY = {
     "auroc",
@@ -151,6 +151,34 @@ def test_a_class_without_images_is_undefined_and_named_in_the_mean() -> None:
 def test_columns_have_to_be_classes() -> None:
     with pytest.raises(ValueError, match="2 classes"):
         multiclass_figures(np.ones((3, 3)) / 3, [0, 1, 1], ["x", "y", "z"], ["a", "b"])
+    with pytest.raises(ValueError, match="2 labels"):
+        multilabel_figures(np.ones((3, 3)) / 3, np.ones((3, 3)), ["x", "y", "z"], [None] * 3, ["a", "b"])
+
+
+def test_multilabel_figures_are_the_binary_ones_of_each_label_on_its_known_images() -> None:
+    random = np.random.default_rng(0)
+    target = (random.random((160, 3)) < 0.4).astype(int)
+    said = 1 / (1 + np.exp(-(1.5 * target - 0.7 + random.normal(size=target.shape))))
+    target[random.random(target.shape) < 0.25] = -100
+    patients, names = np.array([f"p{i // 4}" for i in range(160)]), ["a", "b", "c"]
+    figures = multilabel_figures(said, target, patients, [0.4, None, 0.6], names)
+    assert set(figures) == {"auroc"} | {f"{key}/{name}" for key in BINARY for name in names}
+    for k, threshold in enumerate([0.4, None, 0.6]):
+        known = target[:, k] >= 0
+        alone = binary_figures(said[known, k], target[known, k], patients[known], threshold)
+        for key, figure in alone.items():
+            found = figures[f"{key}/{names[k]}"]
+            assert found.as_json() == figure.as_json()
+        assert figures[f"accuracy/{names[k]}"].n == known.sum()
+    assert figures["auroc"].value == pytest.approx(np.mean([figures[f"auroc/{n}"].value for n in names]))
+    assert figures["auroc"].low < figures["auroc"].value < figures["auroc"].high
+    assert figures["auroc"].n == (target >= 0).any(axis=1).sum()
+
+
+@pytest.mark.parametrize("strange", [2, -1])
+def test_a_target_that_is_neither_present_absent_nor_unknown_is_refused(strange: int) -> None:
+    with pytest.raises(ValueError, match=f"has {strange}; give 0, 1, or -100"):
+        multilabel_figures([[0.2], [0.4]], [[1], [strange]], ["x", "y"], [None], ["a"])
 
 
 def test_every_figure_survives_json() -> None:
@@ -168,3 +196,12 @@ def test_the_figures_of_624_images_take_under_two_seconds() -> None:
     start = time.perf_counter()
     binary_figures(said, target, patients, 0.5)
     assert time.perf_counter() - start < 2.0
+
+
+def test_the_figures_of_14_labels_of_2000_images_take_under_fifteen_seconds() -> None:
+    random = np.random.default_rng(0)
+    target = (random.random((2000, 14)) < 0.1).astype(int)
+    said = 1 / (1 + np.exp(-(target + random.normal(size=target.shape))))
+    start = time.perf_counter()
+    multilabel_figures(said, target, np.arange(2000) // 3, [0.5] * 14, [str(k) for k in range(14)])
+    assert time.perf_counter() - start < 15.0

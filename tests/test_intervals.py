@@ -9,7 +9,8 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from rn50med.evaluation import intervals
-from rn50med.evaluation.metrics import auroc, weighted_average_precision
+from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.metrics import auroc, label_auroc, weighted_average_precision
 
 Z = 1.959963984540054
 
@@ -156,6 +157,31 @@ def test_the_macro_interval_agrees_with_a_patient_bootstrap() -> None:
         rows = (2 * random.integers(120, size=120)[:, None] + [0, 1]).ravel()
         draws.append(np.mean([auroc(said[rows, k], target[rows] == k) for k in range(3)]))
     assert (figure.low, figure.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+
+
+def test_the_interval_of_labels_agrees_with_a_patient_bootstrap() -> None:
+    """Findings of a patient go together, films of a patient are alike, and a quarter is unknown."""
+    random = np.random.default_rng(0)
+    ill = random.normal(size=(150, 1))
+    target = np.repeat((0.7 * ill + random.normal(size=(150, 4)) > 0.5).astype(int), 2, axis=0)
+    said = target + np.repeat(0.8 * ill + 0.6 * random.normal(size=(150, 4)), 2, axis=0)
+    said += 0.3 * random.normal(size=said.shape)
+    target[random.random(target.shape) < 0.25] = UNKNOWN
+    figure = intervals.label_auroc_interval(said, target, np.repeat(np.arange(150), 2))
+    draws = []
+    for _ in range(400):
+        rows = (2 * random.integers(150, size=150)[:, None] + [0, 1]).ravel()
+        draws.append(label_auroc(said[rows], target[rows])[0])
+    assert (figure.low, figure.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+    images = intervals.label_auroc_interval(said, target, np.arange(300))
+    assert images.high - images.low < 0.9 * (figure.high - figure.low)
+
+
+def test_labels_that_repeat_each_other_have_the_interval_of_one() -> None:
+    scores, target, groups = _images(0, each=2)
+    one = intervals.auroc_interval(scores, target, groups)
+    three = intervals.label_auroc_interval(np.tile(scores, (3, 1)).T, np.tile(target, (3, 1)).T, groups)
+    assert (three.value, three.low, three.high) == pytest.approx((one.value, one.low, one.high))
 
 
 def test_a_perfect_macro_has_an_interval_with_width() -> None:

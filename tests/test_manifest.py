@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import process_time
 
 import pandas as pd
 import pytest
 
 from rn50med.data.faults import MOST_SHOWN, Faults
+from rn50med.data.images import Files
 from rn50med.data.manifest import Columns, Manifest, standardise
+from rn50med.data.readers import Reader
 from rn50med.errors import DataError
 from rn50med.tasks import Binary
 
@@ -65,6 +69,20 @@ def test_a_usual_name_of_a_column_is_recognised_and_noted(role: str, alias: str)
     assert notes == (f"column {alias!r} is taken for the {role.removesuffix('_id')}",)
 
 
+@pytest.mark.parametrize("alias", ["study_id", "StudyInstanceUID", "Accession Number", "accession"])
+def test_a_usual_name_of_the_study_is_recognised_kept_and_noted(alias: str) -> None:
+    table, notes = standard(GOOD | {alias: "s1"})
+    assert table["study"].tolist() == ["s1"]
+    assert notes == (f"column {alias!r} is taken for the study",)
+
+
+def test_a_study_column_can_be_named_and_may_be_absent() -> None:
+    assert standard(GOOD | {"visit": "v1"}, columns=Columns(study="visit"))[0]["study"].tolist() == ["v1"]
+    assert standard(GOOD | {"study": "s"})[1] == ()
+    assert "study" not in standard(GOOD)[0]
+    assert "no study column 'visit'" in fault_of(GOOD, columns=Columns(study="visit"))
+
+
 def test_columns_that_have_their_own_names_need_no_note() -> None:
     assert standard(GOOD)[1] == ()
 
@@ -86,7 +104,7 @@ def test_a_column_that_was_named_wins_over_an_alias() -> None:
 def test_each_image_can_be_declared_a_patient_of_its_own(image: str) -> None:
     row = {image: "a.png", "label": "normal"}
     table, notes = standard(row, row | {image: "b.png"}, columns=Columns(patient="image"))
-    manifest = Manifest("labels.csv", "table", table, read=lambda name: None, notes=notes)  # type: ignore[arg-type,return-value]
+    manifest = Manifest("labels.csv", "table", table, Files(Path(), Reader()), notes=notes)
     assert manifest.patients_are_images
     assert "each image is taken for a patient of its own, as asked" in notes
 
@@ -184,9 +202,58 @@ def test_a_table_without_rows_is_refused() -> None:
 
 def test_the_digest_knows_bytes_and_splits_but_not_the_order_of_rows() -> None:
     table, _ = standard(GOOD, GOOD | {"image": "b.png"})
-    manifest = Manifest("labels.csv", "table", table, read=lambda name: None)  # type: ignore[arg-type,return-value]
-    turned = Manifest("other.csv", "table", table[::-1], read=manifest.read)
+    manifest = Manifest("labels.csv", "table", table, Files(Path(), Reader()))
+    turned = Manifest("other.csv", "table", table[::-1], manifest.images)
     digest = manifest.digest(["one", "two"])
     assert turned.digest(["two", "one"]) == digest
     assert manifest.digest(["two", "one"]) != digest
     assert manifest.with_splits(["train", "test"]).digest(["one", "two"]) != digest
+
+
+TEN = (
+    ("empty-cell", {"image": ""}, "empty cell for the image"),
+    ("empty-cell", {"patient_id": " "}, "empty cell for the patient"),
+    ("stray-blank", {"patient_id": "7 "}, "patient '7 ' has a stray blank"),
+    ("empty-cell", {"label": ""}, "empty cell in column 'label'"),
+    ("unknown-label", {"label": "pneumona"}, "unknown label 'pneumona' in column 'label'; nearest class 'pneumonia'"),
+    ("stray-blank", {"label": "normal "}, "unknown label 'normal ' in column 'label'; nearest class 'normal'"),
+    ("unknown-label", {"label": "1"}, "unknown label '1'"),
+    ("unknown-split", {"split": "tset"}, "split 'tset'; write train, val or test"),
+    ("empty-cell", {"split": ""}, "empty cell in column 'split'"),
+    ("duplicate-row", {"image": "0.png"}, "image '0.png' stands in row 2 too"),
+)  # fmt: skip
+
+
+def test_ten_different_faults_are_one_message_each_with_its_row_and_code() -> None:
+    good = GOOD | {"split": "train"}
+    rows = [good | {"image": "0.png"}]
+    rows += [good | {"image": f"{i}.png"} | cells for i, (_, cells, _) in enumerate(TEN, start=1)]
+    faults = Faults("labels.csv")
+    standardise(frame(*rows), NAMES, TASK, faults)
+    assert [fault.code for fault in faults.found] == [code for code, _, _ in TEN]
+    with pytest.raises(DataError) as caught:
+        faults.raise_any()
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "labels.csv: 10 faults; mend them and run again."
+    for row, (line, (_, _, said)) in enumerate(zip(lines[1:], TEN, strict=True), start=3):
+        assert line.strip().startswith(f"row {row}: {said}")
+
+
+def test_labels_of_one_row_that_owns_many_images_are_told_once() -> None:
+    rows = frame(*({**GOOD, "image": f"{i}.dcm", "label": "x"} for i in range(3))).assign(source_row="2")
+    faults = Faults("labels.csv")
+    standardise(rows, NAMES, TASK, faults)
+    assert len(faults) == 1
+
+
+def test_a_hundred_thousand_rows_are_checked_in_seconds() -> None:
+    numbers = pd.Series(range(100_000)).astype(str)
+    words = pd.DataFrame({
+        "image": numbers + ".png", "patient_id": (numbers.astype(int) // 3).astype(str),
+        "label": ["normal", "pneumonia"] * 50_000, "split": ["train", "val", "test", "train"] * 25_000,
+        "source_row": numbers,
+    })  # fmt: skip
+    start = process_time()
+    table, _ = standardise(words, NAMES, TASK, Faults("labels.csv"))
+    assert len(table) == 100_000
+    assert process_time() - start < 5  # 0.3 s on a core of its own

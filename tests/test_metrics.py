@@ -112,6 +112,21 @@ def test_a_class_that_does_not_occur_is_not_averaged_in() -> None:
     assert macro == pytest.approx(np.nanmean(each))
 
 
+def test_the_auroc_of_labels_agrees_with_scikit_learn_on_their_known_images() -> None:
+    random = np.random.default_rng(0)
+    target = random.integers(2, size=(90, 4))
+    said = np.round(random.random(target.shape) + 0.3 * target, 1)
+    target[random.random(target.shape) < 0.3] = -100
+    target[:, 3] = np.where(target[:, 3] == 1, -100, target[:, 3])
+    macro, each = metrics.label_auroc(said, target)
+    known = target != -100
+    expected = [reference.roc_auc_score(target[known[:, k], k], said[known[:, k], k]) for k in range(3)]
+    assert each[:3].tolist() == pytest.approx(expected, abs=TOLERANCE)
+    assert math.isnan(each[3])
+    assert macro == pytest.approx(np.mean(expected), abs=TOLERANCE)
+    assert math.isnan(metrics.label_auroc(said, np.full_like(target, -100))[0])
+
+
 @pytest.mark.parametrize("target", [[0, 0, 0], [1, 1, 1], []])
 def test_what_is_undefined_is_nan_and_never_zero(target: list[int]) -> None:
     scores = [0.2, 0.5, 0.9][: len(target)]

@@ -1,12 +1,10 @@
-"""Pixels keep their meaning: depth, orientation, aspect; and every file that is no image is named."""
+"""Pixels keep their meaning: depth, orientation, aspect, and what is black and white."""
 
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from rn50med.data.pixels import Pixels, as_colour, as_grey, channels_first, read_image, resize
+from rn50med.data.pixels import (
+    Pixels,
+    as_colour,
+    as_grey,
+    channels_first,
+    display,
+    read_image,
+    resize,
+    stretched,
+    windowed,
+)
+from rn50med.data.readers import Facts, ImageFault, full_range
+from rn50med.data.readers import Image as ReadImage
 from rn50med.data.transforms import Unit
 from rn50med.errors import DataError
 
@@ -124,50 +134,16 @@ def test_an_image_that_its_header_turns_is_turned(tmp_path: Path, turn: int, kin
     assert np.abs(read.astype(int) - upright).max() <= 6
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind", "said"),
-    [
-        ("1", "PNG", r"^is a 1-bit image \(mode 1\)"),
-        ("P", "PNG", r"^is a palette image \(mode P\)"),
-        ("LA", "PNG", r"^is a grey with transparency image \(mode LA\)"),
-        ("RGBA", "PNG", r"^is a colour with transparency image \(mode RGBA\)"),
-        ("CMYK", "JPEG", r"^is a CMYK image \(mode CMYK\)"),
-    ],
-)
-def test_a_mode_that_is_not_read_is_refused_by_its_name(
-    tmp_path: Path, mode: str, kind: str, said: str
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_8_bit_files_give_the_very_arrays_that_pillow_gives(
+    tmp_path: Path, pixels: Pixels, kind: str
 ) -> None:
-    path = file_of(tmp_path, encoded(Image.fromarray(COLOUR).convert(mode), kind))
-    with pytest.raises(DataError, match=said + ".*save it as grey or RGB$"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_transparent_colour_is_refused(tmp_path: Path, mode: str) -> None:
-    transparent: object = 3 if mode == "L" else (1, 2, 3)
-    path = file_of(tmp_path, encoded(Image.fromarray(COLOUR).convert(mode), transparency=transparent))
-    assert re.match(r"is a (grey|colour) with transparency image", refusal(path))
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "is empty (0 bytes); copy the file again"),
-        (b"<!DOCTYPE html><html><body>404</body></html>", "is a web page, not an image"),
-        (b"\xef\xbb\xbf\r\n<!doctype HTML>", "is a web page, not an image"),
-        (b"<?xml version='1.0'?><html>", "is a web page, not an image"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer"),
-        (b"\0" * 128 + b"DICM" + b"\0" * 100, "is a DICOM file, which this version does not read"),
-        (encoded(Image.fromarray(GREY), "TIFF"), "is a TIFF image; save it as PNG or JPEG"),
-        (encoded(Image.fromarray(GREY), "GIF"), "is a GIF image"),
-        (encoded(Image.fromarray(GREY), "BMP"), "is a BMP image"),
-        (b"PK\x03\x04rest", "is a ZIP file"),
-        (b"%PDF-1.7", "is a PDF document"),
-        (b"some words", "is no image that is known (it starts with b'some wor')"),
-    ],
-)
-def test_a_file_that_is_no_image_is_called_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
-    assert refusal(file_of(tmp_path, content)).startswith(said)
+    path = file_of(tmp_path, encoded(Image.fromarray(pixels), kind))
+    with Image.open(path) as image:
+        expected = np.array(image)
+    assert read_image(path).dtype == np.uint8
+    assert np.array_equal(read_image(path), expected)
 
 
 def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -186,22 +162,6 @@ def test_an_image_that_was_cut_off_is_refused(
     content = encoded(Image.fromarray(noise), kind)
     path = file_of(tmp_path_factory.mktemp("cut"), content[: max(8, int(len(content) * share))])
     assert refusal(path).startswith("cannot be decoded: ")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255), length=st.integers(1, 8))
-@settings(max_examples=200, deadline=None)
-def test_damage_is_read_or_refused_but_never_a_bug(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, place: float, value: int, length: int
-) -> None:
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E], exif[0x829A] = 6, "a description", (1, 2)
-    content = bytearray(encoded(Image.fromarray(smooth(20, 30)), kind, exif=exif))
-    at = int(place * len(content))
-    content[at : at + length] = bytes([value]) * length
-    path = file_of(tmp_path_factory.mktemp("damaged"), bytes(content))
-    with suppress(DataError):
-        assert read_image(path).ndim in {2, 3}
 
 
 def test_grey_of_equal_channels_is_exact_and_of_others_their_luma() -> None:
@@ -244,6 +204,63 @@ def test_a_circle_stays_round() -> None:
     small = resize(circle, 60) > 127
     rows, columns = np.flatnonzero(small.any(axis=1)), np.flatnonzero(small.any(axis=0))
     assert abs((rows[-1] - rows[0]) - (columns[-1] - columns[0])) <= 1
+
+
+def image_of(values: object, black: float, white: float, mode: str = "test") -> ReadImage:
+    array = np.asarray(values)
+    height, width = array.shape[:2]
+    return ReadImage(array, black, white, Facts("NumPy", mode, 8, height, width, 1))
+
+
+def test_8_bits_from_black_to_white_are_displayed_as_they_are() -> None:
+    assert display(full_range(GREY)) is GREY
+    assert np.array_equal(display(image_of(GREY, 255, 0)), 255 - GREY)
+    wide = GREY.astype(np.uint16) * 257
+    assert display(full_range(wide)) is wide
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])
+def test_values_are_displayed_between_black_and_white(dtype: type[np.generic]) -> None:
+    values = np.arange(5000, dtype=dtype).reshape(50, 100)
+    for black, white in [(1000.0, 3000.0), (1000.25, 3000.75), (3000.0, 1000.0), (-100.0, 9000.0)]:
+        exact = np.clip((values.astype(np.float64) - black) / (white - black), 0, 1) * 65535
+        shown = display(image_of(values, black, white))
+        assert shown.dtype == np.uint16
+        assert np.abs(shown - exact).max() <= 0.51
+
+
+def test_nothing_is_lost_of_12_bits_and_a_step_of_one_value_is_a_step() -> None:
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    assert len(np.unique(display(image_of(values, 0, 4095)))) == 4096
+    assert display(image_of([[4, 5, 6, 7]], 5, 5)).tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("black", "white"), [(np.nan, np.nan), (0, np.nan), (-np.inf, np.inf)])
+def test_without_black_and_white_nothing_is_displayed(black: float, white: float) -> None:
+    with pytest.raises(ImageFault, match=r"--data\.reader\.range") as caught:
+        display(image_of([[-5, 7]], black, white))
+    assert caught.value.code == "no-range"
+
+
+def test_a_window_shows_hounsfield_units_whatever_the_header_shows() -> None:
+    units = np.array([[-1000, -160, 40, 240, 3000]], np.int32)
+    for image in (image_of(units, np.nan, np.nan), image_of(units, -10, 10)):
+        assert windowed(image, 40, 400).tolist() == [[0, 0, 32768, 65535, 65535]]
+    assert windowed(image_of(units, 10, -10), 40, 400).tolist() == [[65535, 65535, 32768, 0, 0]]
+    inverted = image_of(units, np.nan, np.nan, "MONOCHROME1")
+    assert windowed(inverted, 40, 400).tolist() == [[65535, 65535, 32768, 0, 0]]
+
+
+def test_percentiles_stretch_an_image_and_leave_a_constant_one_black() -> None:
+    values = np.arange(101, dtype=np.float32)[None]
+    shown = stretched(image_of(values, np.nan, np.nan), 10, 90)
+    assert (shown[0, :11] == 0).all()
+    assert (shown[0, 90:] == 65535).all()
+    assert shown[0, 50] == 32768
+    assert not stretched(image_of(np.full((4, 4), 7), 0, 255), 1, 99).any()
+    sparse = np.zeros((20, 20), np.uint8)
+    sparse[3, 4] = 200
+    assert stretched(full_range(sparse), 1, 99)[3, 4] == 65535
 
 
 def test_channels_come_first() -> None:

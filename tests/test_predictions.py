@@ -96,7 +96,7 @@ def test_half_precision_logits_are_kept_in_32_bits_and_no_graph_is_held() -> Non
 
 
 def test_a_table_of_several_labels_keeps_their_shape() -> None:
-    table = PredictionTable(3)
+    table = PredictionTable(3, (3,))
     table.update(torch.tensor([1, 0]), torch.zeros(2, 3), torch.tensor([[1, 0, 1], [0, 0, -100]]))
     assert table.predictions().target.tolist() == [[0, 0, -100], [1, 0, 1]]
 
@@ -106,6 +106,20 @@ def test_a_single_image_is_a_table_too() -> None:
     table.update(torch.tensor([5]), torch.tensor([[0.25]]), torch.tensor([1]))
     found = table.predictions()
     assert (found.index.tolist(), found.logits.tolist(), found.target.tolist()) == ([5], [[0.25]], [1])
+
+
+def test_a_single_image_of_a_single_label_keeps_both_axes() -> None:
+    table = PredictionTable(1, (1,))
+    table.update(torch.tensor([5]), torch.tensor([[0.25]]), torch.tensor([[-100]]))
+    found = table.predictions()
+    assert (found.logits.tolist(), found.target.tolist()) == ([[0.25]], [[-100]])
+
+
+def test_a_rank_without_images_takes_part_with_targets_of_the_right_shape() -> None:
+    table = PredictionTable(3, (3,))
+    with pytest.raises(ValueError, match="no image was seen"):
+        table.predictions()
+    assert table.target[0].shape == (0, 3)
 
 
 def test_an_empty_table_says_what_to_run() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rn50med.data.splits import assign_splits, connected_groups, fold_of
-from rn50med.errors import DataError
+from rn50med.data.splits import SplitPlan, assign_splits, connected_groups, fold_of, make_splits
+from rn50med.errors import DataError, RecipeError
 
 GOLDEN = Path(__file__).parent / "golden" / "splits.json"
 PATIENTS = 60
@@ -34,30 +34,52 @@ def folds(
     return dict(zip(names, fold_of(strata, groups, names, 5, seed).tolist(), strict=True))
 
 
-def brute_force_groups(patients: Sequence[str], contents: Sequence[str]) -> list[int]:
-    """Merge images that share a patient or bytes until nothing changes."""
-    label = list(range(len(patients)))
+def brute_force_groups(images: Sequence[tuple[str, ...]]) -> list[int]:
+    """Merge images that share a key of one kind until nothing changes."""
+    label = list(range(len(images)))
     changed = True
     while changed:
         changed = False
         for i in range(len(label)):
             for j in range(i):
-                linked = patients[i] == patients[j] or contents[i] == contents[j]
+                linked = any(a == b != "" for a, b in zip(images[i], images[j], strict=True))
                 if linked and label[i] != label[j]:
                     label[i] = label[j] = min(label[i], label[j])
                     changed = True
     return label
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("uvwxyz")), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.sampled_from("uvwxyz"), st.sampled_from(["", "a", "u", "s"])),
+        min_size=1,
+        max_size=12,
+    )
+)
 @settings(max_examples=150, deadline=None)
-def test_a_group_is_what_patients_and_identical_images_connect(images: list[tuple[str, str]]) -> None:
-    patients, contents = [p for p, _ in images], [c for _, c in images]
-    found = connected_groups(patients, contents).tolist()
-    expected = brute_force_groups(patients, contents)
+def test_a_group_is_what_patients_studies_and_identical_images_connect(
+    images: list[tuple[str, str, str]],
+) -> None:
+    found = connected_groups(*map(list, zip(*images, strict=True))).tolist()
+    expected = brute_force_groups(images)
     same = [[a == b for a in found] for b in found]
     assert same == [[a == b for a in expected] for b in expected]
-    assert sorted(set(found)) == list(range(len(set(found))))
+    assert list(dict.fromkeys(found)) == list(range(len(set(found))))  # numbered as they appear
+
+
+def test_an_empty_key_joins_nobody() -> None:
+    assert connected_groups(["", "", "a", "a"]).tolist() == [0, 1, 2, 2]
+    assert connected_groups(["a", "b", "c"], ["", "", ""]).tolist() == [0, 1, 2]
+    assert connected_groups([]).tolist() == []
+
+
+def test_a_study_joins_two_patients() -> None:
+    assert connected_groups(["a", "b", "c"], ["1", "2", "3"], ["study", "study", ""]).tolist() == [0, 0, 1]
+
+
+def test_kinds_of_keys_that_are_not_one_per_image_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"keys: have lengths \[2, 1\]"):
+        connected_groups(["a", "b"], ["1"])
 
 
 def test_an_identical_image_joins_two_patients() -> None:
@@ -170,3 +192,57 @@ def test_a_class_with_fewer_patients_than_folds_is_refused_by_name() -> None:
     strata = ["rare" if int(patient) < 4 else "common" for patient in patients]
     with pytest.raises(DataError, match=r"class 'rare' has 4 patients, too few for 5 patient-wise folds"):
         folds(names, patients, strata)
+
+
+def test_every_class_with_fewer_patients_than_folds_is_named() -> None:
+    names, patients, strata = cohort(0)
+    strata = ["ab"[int(patient) % 2] if int(patient) < 4 else "common" for patient in patients]
+    with pytest.raises(
+        DataError, match="class 'a' has 2 patients and class 'b' has 2 patients, too few for 5"
+    ):
+        folds(names, patients, strata)
+
+
+@given(seed=st.integers(0, 2**31 - 1), fold=st.integers(0, 4), draw=st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_val_made_of_train_never_holds_a_row_of_test(seed: int, fold: int, draw: int) -> None:
+    names, patients, strata = cohort(draw)
+    # test rows stand first and in between, so that a position within train taken for a row would hit them
+    given_splits = ["test" if int(p) < 10 or int(p) % 3 == 0 else "train" for p in patients]
+    groups = connected_groups(patients, names)
+    made = make_splits(SplitPlan(fold=fold), given_splits, strata, groups, names, seed)
+    for before, after, number in zip(given_splits, made.splits, made.folds, strict=True):
+        assert (after == "test") == (before == "test")
+        assert (number is None) == (before == "test")
+        assert (after == "val") == (number == fold)
+    assert len(set(zip(patients, made.splits, strict=True))) == len(set(patients))
+    assert "val" in made.splits
+
+
+@pytest.mark.parametrize(("folds", "fold", "val"), [(3, 0, 1), (10, 9, 0), (20, 7, 8)])
+def test_any_fold_can_be_test_and_the_next_one_is_val(folds: int, fold: int, val: int) -> None:
+    names, patients, strata = cohort(0, patients=120)
+    groups = connected_groups(patients, names)
+    made = make_splits(SplitPlan(folds=folds, fold=fold), [""] * len(names), strata, groups, names, 4)
+    expected = fold_of(strata, groups, names, folds, 4).tolist()
+    assert list(made.folds) == expected
+    assert list(made.splits) == [{fold: "test", val: "val"}.get(number, "train") for number in expected]
+    assert made.origin.endswith(f"patient-wise folds, seed 4; fold {fold} test, fold {val} val.")
+
+
+def test_two_folds_are_refused_where_nothing_would_be_left_to_train_on() -> None:
+    names, patients, strata = cohort(0)
+    groups = connected_groups(patients, names)
+    plan = SplitPlan(folds=2)
+    with pytest.raises(RecipeError, match=r"--data\.splits\.folds: 2 folds are used up by test and val"):
+        make_splits(plan, [""] * len(names), strata, groups, names, 0)
+    given_splits = ["test" if int(patient) % 4 == 0 else "train" for patient in patients]
+    assert "val" in make_splits(plan, given_splits, strata, groups, names, 0).splits
+
+
+def test_images_whose_split_is_given_are_in_no_fold() -> None:
+    names, patients, strata = cohort(0)
+    given_splits = [("train", "val", "test")[int(patient) % 3] for patient in patients]
+    made = make_splits(SplitPlan(), given_splits, strata, connected_groups(patients, names), names, 0)
+    assert set(made.folds) == {None}
+    assert not made.findings

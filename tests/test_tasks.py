@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import math
 import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +20,10 @@ from torch.nn import functional as F
 from rn50med.errors import RecipeError
 from rn50med.evaluation.metrics import auroc, macro_auroc
 from rn50med.evaluation.operating_point import youden
-from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.predictions import Predictions, PredictionTable, stored
 from rn50med.parts import build
-from rn50med.tasks import Binary, MultiClass, Task
+from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
+from rn50med.testing import check_task
 
 BINARY = Binary(negative="normal", positive="pneumonia")
 MULTI = MultiClass(names=("none", "bacteria", "virus"), column="etiology")
@@ -181,3 +185,167 @@ def test_an_imagined_patient_has_a_class_and_its_finding(draw: float) -> None:
         labels, shown = task.imagine(draw)
         assert task.fault(labels) is None
         assert bool(shown) == (task.encode(labels) > 0)
+
+
+EVERY = (
+    BINARY,
+    MULTI,
+    MultiLabel(("mass", "nodule")),
+    MultiLabel(("mass",), unknown="negative"),
+    MultiLabel(tuple(f"finding {k}" for k in range(14)), unknown_of={"finding 3": "positive"}),
+)
+
+
+@pytest.mark.parametrize("task", EVERY, ids=lambda task: f"{type(task).__name__}-{len(task.classes)}")
+def test_every_task_keeps_the_contract(task: Task) -> None:
+    check_task(task)
+
+
+@pytest.mark.parametrize("task", EVERY[:3], ids=lambda task: type(task).__name__)
+def test_a_checkpoint_names_a_task_by_the_package_as_it_always_did(task: Task) -> None:
+    assert task.specification()["class_path"] == f"rn50med.tasks.{type(task).__name__}"
+
+
+def test_a_checkpoint_from_before_the_package_still_opens() -> None:
+    written = {
+        "class_path": "rn50med.tasks.Binary",
+        "init_args": {"negative": "normal", "positive": "pneumonia", "column": "label"},
+    }
+    assert build(written, Task) == BINARY
+
+
+class SumLoss(MultiLabel):
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return super().loss(logits, target) * len(logits)
+
+
+class Shy(Binary):
+    def output_columns(self, logits: np.ndarray, point: Any) -> dict[str, np.ndarray]:
+        columns = super().output_columns(logits, point)
+        return columns | {"call": np.where(columns["call"] == "", "normal", columns["call"])}
+
+
+class Percent(MultiClass):
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        return 100 * super().probabilities(logits)
+
+
+class Batched(MultiLabel):
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        return (logits - logits.mean(dim=0)).sigmoid()
+
+
+class Careless(Binary):
+    def fault(self, row: Mapping[str, str]) -> None:
+        return None
+
+
+class Whimsical(Binary):
+    def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
+        return super().imagine(np.random.default_rng().random())
+
+
+@dataclass(frozen=True)
+class Forgetful(Binary):
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "column", "finding")
+        self._arguments["column"] = "label"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = Binary.__hash__
+
+
+class Blind(MultiClass):
+    def watched(self, predictions: Predictions) -> dict[str, float]:
+        return {"accuracy": 1.0}
+
+
+class Counts(MultiLabel):
+    def counts(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        return {"classes": {}}
+
+
+TWO = ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (SumLoss(TWO), "its loss is no mean"),
+        (Shy(*TWO), "calls have to be empty where logits are nan"),
+        (Percent(TWO), r"has probabilities outside \[0, 1\]"),
+        (Batched(TWO), "a probability depends on the rest of its batch"),
+        (Careless(*TWO), "finds no fault with"),
+        (Whimsical(*TWO), "imagine gives another patient"),
+        (Forgetful(*TWO), "rebuilt from a checkpoint it is another"),
+        (Blind(TWO), "does not watch 'auroc'"),
+        (Counts(TWO), "it has to count"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_task_that_breaks_a_promise_is_told_which(task: Task, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check_task(task)
+
+
+def test_what_one_column_lacks_is_named() -> None:
+    rows = [{"etiology": name} for name in ("none", "none", "virus")]
+    assert MULTI.counts(rows) == {"classes": {"none": 2, "bacteria": 0, "virus": 1}}
+    assert MULTI.absent(rows) == {"bacteria": "no image of class 'bacteria'"}
+    assert MULTI.untrained(rows) == ("bacteria",)
+    assert MULTI.strata(rows).tolist() == [0, 0, 2]
+    assert MULTI.single(rows) is None
+    assert MULTI.single(rows[:2]) == (
+        "only class 'none' found in column 'etiology'; a model needs images of none, bacteria, virus"
+    )
+    assert MULTI.single([]) is None
+    assert MULTI.strata([]).shape == (0,)
+
+
+@pytest.mark.parametrize("task", EVERY[:3], ids=lambda task: type(task).__name__)
+def test_a_class_that_a_split_lacks_moves_no_other_class(task: Task) -> None:
+    """A class map made anew for each split gave class 1 the number 0 where class 0 did not occur."""
+    rows = [task.imagine((i + 0.5) / 40)[0] for i in range(40)]
+    whole = task.strata(rows)
+    highest = [task.columns[0], task.classes[-1]]
+    lacking = [i for i, row in enumerate(rows) if row[highest[0]] in {highest[1], "1"}]
+    assert 0 < len(lacking) < len(rows)
+    assert np.array_equal(task.strata([rows[i] for i in lacking]), whole[lacking])
+
+
+def test_a_class_that_is_undefined_does_not_count_as_zero() -> None:
+    """torchmetrics' default averages an absent class in as 0."""
+    perfect = Predictions(np.arange(4), 20 * np.eye(3)[[0, 1, 0, 1]], np.array([0, 1, 0, 1]))
+    assert MULTI.watched(perfect)["auroc"] == 1.0
+    labels = MultiLabel(("mass", "nodule"))
+    target = np.array([[0, 0], [1, 0], [0, UNKNOWN], [1, 0]])
+    watched = labels.watched(Predictions(np.arange(4), 5.0 * np.array([[-1, 1]] * 4) * (1 + target), target))
+    assert watched["auroc"] == watched["auroc/mass"] == 1.0
+
+
+def test_the_auroc_is_of_probabilities_and_not_of_calls() -> None:
+    """An AUROC that is fed the most probable class knows no ranking."""
+    logits = np.array([-3.0, -2.0, -1.0, -0.5])
+    target = np.array([0, 0, 1, 1])
+    below_one_half = Predictions(np.arange(4), logits[:, None], target)
+    assert BINARY.calls(BINARY.stored_probabilities(logits[:, None]), None).tolist() == ["normal"] * 4
+    assert BINARY.watched(below_one_half)["auroc"] == 1.0
+    one = MultiLabel(("mass",))
+    assert one.watched(Predictions(np.arange(4), logits[:, None], target[:, None]))["auroc"] == 1.0
+    never = np.stack([np.full(4, 5.0), logits, np.full(4, -9.0)], axis=1)
+    watched = MULTI.watched(Predictions(np.arange(4), never, target))
+    assert watched["auroc/bacteria"] == 1.0
+
+
+@pytest.mark.parametrize("task", [BINARY, MultiLabel(("mass",))], ids=["binary", "multi-label"])
+def test_the_auroc_of_a_split_is_no_mean_of_its_batches(task: Task) -> None:
+    """Each batch below is ranked perfectly, and all of them together are not."""
+    logits = torch.tensor([[0.0], [1.0], [10.0], [11.0], [20.0], [21.0]])
+    target = torch.tensor([0, 1] * 3).reshape(6, *task.target_shape)
+    table = PredictionTable(task.num_outputs, task.target_shape)
+    for rows in torch.arange(6).split(2):
+        table.update(rows, logits[rows], target[rows])
+    found = task.watched(table.predictions())["auroc"]
+    assert found == auroc(logits[:, 0].numpy(), target.ravel().numpy()) == pytest.approx(6 / 9)

@@ -17,6 +17,7 @@ from rn50med.errors import RecipeError, Rn50MedError, unknown
 
 COMMANDS = MappingProxyType(
     {
+        "inspect": ("rn50med.cli.inspect", "say what is wrong with images and labels, before any training"),
         "fit": ("rn50med.cli.fit", "train, test once, and write a run folder with its report"),
         "test": ("rn50med.cli.test", "evaluate a run again, on its own or another site's images"),
         "predict": ("rn50med.cli.predict", "give probabilities and calls for images without labels"),
@@ -137,7 +138,8 @@ def _exit_code(error: BaseException) -> int:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, Rn50MedError):
-        return str(error)
+        # torch puts the traceback of a worker process before the words
+        return str(error).strip().rpartition(f"\n{type(error).__module__}.{type(error).__qualname__}: ")[2]
     if _exit_code(error) == 5:
         place = getattr(error, "filename", None) or "disk"
         reason = getattr(error, "strerror", error)

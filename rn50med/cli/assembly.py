@@ -110,9 +110,9 @@ class Assembly(LightningCLI):
         recipe = parse_yaml(self.parser.dump(self.config, skip_unset=False, format="yaml"), "resolved recipe")
         recipe["trainer"]["precision"] = self.precision
         recipe["output"] = None
-        for key in ("source", "root"):
+        for key in ("source", "root", "split_file", "cache"):
             place = recipe["data"].get(key)
-            if place and place != "phantom" and Path(place).exists():
+            if place and place not in {"phantom", "none"} and Path(place).exists():
                 recipe["data"][key] = str(Path(place).resolve())
         weights = self.module.backbone.weights
         if Path(weights).is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,24 +14,18 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from rn50med.data.audit import (
-    audit,
-    identical_images,
-    leaks,
-    missing_classes,
-    stop_on_leaks,
-    stop_on_single_class,
-    stop_on_untrained_class,
-)
-from rn50med.data.dataset import Batch, EpochSampler, ImageDataset
-from rn50med.data.faults import Faults
-from rn50med.data.manifest import OWN_COLUMNS, ROW, Columns, Manifest
-from rn50med.data.pixels import Pixels
-from rn50med.data.reading import read_all
+from rn50med.data.audit import LEAKS
+from rn50med.data.cache import PreparedImages, cache_place
+from rn50med.data.contract import PixelContract, kinds_of
+from rn50med.data.dataset import Batch, EpochSampler, ImageDataset, as_it_is
+from rn50med.data.gate import ALLOWABLE, Gate
+from rn50med.data.inspection import Inspection
+from rn50med.data.manifest import OWN_COLUMNS, Columns, Manifest
+from rn50med.data.readers import Reader
 from rn50med.data.sources import open_source
-from rn50med.data.splits import assign_splits, connected_groups
+from rn50med.data.splits import SplitPlan
 from rn50med.data.transforms import Transforms
-from rn50med.errors import DataError, RecipeError
+from rn50med.errors import DataError, RecipeError, unknown
 from rn50med.tasks import Task
 
 
@@ -41,12 +35,12 @@ class Prepared:
 
     Args:
         manifest: With its splits.
-        pixels: Prepared images in the order of the manifest, ``(N, C, S, S)``, integers.
+        images: Prepared, in the order of the manifest.
         audit: Facts for run folder and report.
     """
 
     manifest: Manifest
-    pixels: Pixels
+    images: PreparedImages
     audit: dict[str, Any]
 
 
@@ -58,22 +52,36 @@ class ManifestDataModule(LightningDataModule):
     row of the manifest.
 
     Args:
-        source: A ``.csv`` or ``.tsv`` table, a folder of class folders, or ``phantom``.
+        source: A table (``.csv``, ``.tsv``, ``.xlsx``, ``.parquet``), a folder of class folders, an ``.npz``
+            in MedMNIST's layout, the name of a MedMNIST set, or ``phantom``.
         task: What is predicted.
         transforms: Deterministic and random part.
         columns: Names of the table's columns.
-        root: Folder that image paths are relative to; the table's own where it is not given.
+        root: Folder that image paths are relative to, the table's own where it is not given; or, with
+            `join`, the folder of DICOM files.
+        join: DICOM tag, such as ``AccessionNumber``, or ``file``, by which rows of the table own the DICOM
+            files below `root`.
+        where: Rows to keep, such as ``ViewPosition in (PA, AP)``, by columns and DICOM tags.
+        reader: Makes values of files.
+        splits: How splits are made where the source gives none, or only some.
+        split_file: A ``splits.json`` of an earlier run, whose splits these images have to keep.
         batch_size: Images in a batch, on one device.
         num_workers: Processes that prepare batches; as many as help where it is not given, on a CPU none.
             Results do not depend on it.
         seed: Seed of splits that are made, of shuffling and of the random transforms.
-        allow_leakage: Go on with a patient in two splits; the report says so.
+        cache: Folder of the cache, or ``none``; where it is not given, ``RN50MED_CACHE`` or ``runs/.cache``.
+        on_bad_image: What becomes of an image that cannot be read: it stops, or is left out (`skip`) and
+            counted.
+        most_bad_images: Share of images that may be left out so; more stop all the same.
+        allow: Codes of findings that would stop and are let through, such as ``burned-in``; the report says
+            so.
+        allow_leakage: Go on with a patient or an image in two splits; the report says so.
         unsplit: What a source without splits is: `folds`, by patient, or all of it `test`, as another
             site's images are.
 
     Shape:
         - image: ``(B, C, S, S)``, 32-bit float.
-        - target: ``(B,)``, integer.
+        - target: ``(B,)``, integer; ``(B, L)`` for several labels.
         - index: ``(B,)``, integer.
     """
 
@@ -85,25 +93,74 @@ class ManifestDataModule(LightningDataModule):
         transforms: Transforms,
         columns: Columns = Columns(),  # noqa: B008 - frozen
         root: str | None = None,
+        join: str | None = None,
+        where: str | None = None,
+        reader: Reader = Reader(),  # noqa: B008 - frozen
+        splits: SplitPlan = SplitPlan(),  # noqa: B008 - frozen
+        split_file: str | None = None,
         batch_size: int = 16,
         num_workers: int | None = None,
         seed: int = 0,
+        cache: str | None = None,
+        on_bad_image: Literal["stop", "skip"] = "stop",
+        most_bad_images: float = 0.05,
+        allow: tuple[str, ...] = (),
         allow_leakage: bool = False,
         unsplit: Literal["folds", "test"] = "folds",
     ) -> None:
         super().__init__()
         _check_options(task, batch_size, num_workers, seed)
+        _check_gate(most_bad_images, allow)
         self.source = source
         self.task = task
         self.transforms = transforms
         self.columns = columns
         self.root = root
+        self.join = join
+        self.where = where
+        self.reader = reader
+        self.splits = splits
+        self.split_file = split_file
         self.batch_size = batch_size
         self.num_workers = _useful_workers() if num_workers is None else num_workers
         self.seed = seed
+        self.cache = cache
+        self.on_bad_image = on_bad_image
+        self.most_bad_images = most_bad_images
+        self.allow = tuple(allow)
         self.allow_leakage = allow_leakage
         self.unsplit = unsplit
+        self._inspected: Inspection | None = None
         self._prepared: Prepared | None = None
+
+    def inspection(self) -> Inspection:
+        """Return everything that the gate found, once; it raises nothing that could be found.
+
+        Raises:
+            DataError: If there is no source that could be checked.
+        """
+        if self._inspected is None:
+            source = open_source(
+                str(self.source), self.root, self.seed, join=self.join, where=self.where, reader=self.reader
+            )
+            name = os.path.basename(str(self.source).rstrip("/\\")) or str(self.source)
+            self._inspected = self._gate().inspect(source, name)
+        return self._inspected
+
+    def _gate(self) -> Gate:
+        return Gate(
+            task=self.task,
+            columns=self.columns,
+            transforms=self.transforms,
+            plan=self.splits,
+            split_file=self.split_file,
+            seed=self.seed,
+            unsplit=self.unsplit,
+            allowed=frozenset(self.allow) | (LEAKS if self.allow_leakage else frozenset()),
+            on_bad_image=self.on_bad_image,
+            most_bad_images=self.most_bad_images,
+            cache=cache_place(self.cache),
+        )
 
     @property
     def prepared(self) -> Prepared:
@@ -113,8 +170,15 @@ class ManifestDataModule(LightningDataModule):
             DataError: If anything is wrong with them, with all that is.
         """
         if self._prepared is None:
-            self._prepared = self._load()
+            found = self.inspection()
+            found.stop_on_errors()
+            self._prepared = Prepared(found.manifest, found.images, found.audit)
         return self._prepared
+
+    @property
+    def contract(self) -> Mapping[str, Any]:
+        """How the images are read and of which kinds they are, in plain types, for a checkpoint."""
+        return PixelContract(self.reader, kinds_of(self.inspection().seen)).plain()
 
     @property
     def manifest(self) -> Manifest:
@@ -123,43 +187,8 @@ class ManifestDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read and check everything, once."""
-        self._targets = torch.tensor([self.task.encode(row) for row in self.manifest.rows()])
-
-    def _load(self) -> Prepared:
-        source = open_source(str(self.source), self.root, self.seed)
-        faults = Faults(os.path.basename(str(self.source).rstrip("/\\")) or str(self.source))
-        manifest = source.manifest(self.task, self.columns, faults)
-        pixels, contents = read_all(manifest, self.transforms, faults)
-        if len(faults) and not self.allow_leakage:
-            # rows stand in for contents: only patients can be judged before every image is good
-            for leak in leaks(manifest, manifest.column(ROW)):
-                faults.add(f"{leak}; put all images of a patient in one split")
-        faults.raise_any()
-        found = stop_on_leaks(manifest, contents, self.allow_leakage)
-        given = manifest.column("split")
-        splits, origin = self._split(manifest, contents)
-        manifest = manifest.with_splits(splits, contents)
-        found += identical_images(manifest, contents, [g or s for g, s in zip(given, splits, strict=True)])
-        found += missing_classes(manifest, self.task)
-        facts = audit(manifest, self.task, found, origin, manifest.digest(contents))
-        return Prepared(manifest, pixels, facts)
-
-    def _split(self, manifest: Manifest, contents: Sequence[str]) -> tuple[list[str], str]:
-        """Return the split of each image, and where it comes from."""
-        given = manifest.column("split")
-        if self.unsplit == "test":
-            made = "" in given
-            origin = "The source gives no split: all of it is test." if made else "As the source gives them."
-            return [split or "test" for split in given], origin
-        stop_on_single_class(manifest, self.task)
-        strata = [self.task.stratum(row) for row in manifest.rows()]
-        groups = connected_groups(manifest.column("patient"), contents)
-        try:
-            splits, origin = assign_splits(given, strata, groups, manifest.column("image"), self.seed)
-        except DataError as error:
-            raise DataError(f"{manifest.name}: {error}") from error
-        stop_on_untrained_class(manifest.with_splits(splits), self.task)
-        return splits, origin
+        rows = self.manifest.rows()
+        self._targets = torch.from_numpy(self.task.strata(rows))
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of the manifest that belong to a split.
@@ -194,13 +223,17 @@ class ManifestDataModule(LightningDataModule):
                 f"data.batch_size: is {self.batch_size}, with {len(sampler)} images to train on; "
                 "batch norm needs batches of 2 or more, better 8."
             )
-        dataset = ImageDataset(self.prepared.pixels, self._targets, self.transforms, train, self.seed)
+        names = self.manifest.column("image")
+        dataset = ImageDataset(
+            self.prepared.images, names, self._targets, self.transforms, train, self.seed
+        )
         # A generator of its own: a loader that drew its seed from the global one would move dropout.
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
+            collate_fn=as_it_is,
             drop_last=train and self._leaves_a_poor_batch(len(sampler)),
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -224,6 +257,15 @@ def _check_options(task: Task, batch_size: int, num_workers: int | None, seed: i
     ]
     if faults:
         raise RecipeError("\n  ".join(faults))
+
+
+def _check_gate(most_bad_images: float, allow: Sequence[str]) -> None:
+    """Refuse what cannot be asked of the gate."""
+    if not 0 <= most_bad_images <= 1:
+        raise RecipeError(f"data.most_bad_images: is {most_bad_images}; give a share from 0 to 1.")
+    if wrong := [code for code in allow if code not in ALLOWABLE]:
+        remedy = f"What can be allowed: {', '.join(sorted(ALLOWABLE))}."
+        raise RecipeError(f"data.allow: {unknown('code', wrong[0], ALLOWABLE, remedy)}")
 
 
 def _useful_workers() -> int:

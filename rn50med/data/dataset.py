@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from rn50med.data.pixels import Pixels
+from rn50med.data.cache import PreparedImages
 from rn50med.data.transforms import Transforms, light, seeded
+from rn50med.errors import DataError
 
 Batch = dict[str, Tensor]
 
@@ -53,10 +54,11 @@ class EpochSampler(DistributedSampler[Any]):
 
 
 class ImageDataset(Dataset[Batch]):
-    """Prepared images of a split, transformed as they are asked for.
+    """Prepared images of all splits, transformed as they are asked for.
 
     Args:
-        pixels: All prepared images, ``(N, C, S, S)``.
+        images: Prepared.
+        names: Of the images, for messages.
         targets: As the task encodes them, ``(N,)`` or ``(N, K)``.
         transforms: The pair of pipelines.
         train: Whether to apply the random one.
@@ -64,26 +66,65 @@ class ImageDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, pixels: Pixels, targets: Tensor, transforms: Transforms, train: bool, seed: int
+        self,
+        images: PreparedImages,
+        names: Sequence[str],
+        targets: Tensor,
+        transforms: Transforms,
+        train: bool,
+        seed: int,
     ) -> None:
-        self.pixels = pixels
+        self.images = images
+        self.names = names
         self.targets = targets
         self.pipeline = transforms.train if train else transforms.eval
         self.seed = seed
+        # scaling alone does not ask how many images there are; a pipeline of somebody's own may
+        self.together = not train and type(transforms).eval is Transforms.eval
 
     def __len__(self) -> int:
         """Return the number of images of all splits: rows of the manifest index them."""
-        return len(self.pixels)
+        return len(self.images)
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         """Return image, target and index of a row of the manifest in an epoch."""
-        return self.__getitems__([key])[0]
+        return {name: values[0] for name, values in self.__getitems__([key]).items()}
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Batch]:
-        """Return the images of a batch; torch's loaders ask for them together."""
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
+        """Return the images of a batch, collated; torch's loaders ask for them together."""
+        rows = [row for _, row in keys]
         with light():
-            return [self._item(epoch, image) for epoch, image in keys]
+            if self.together:
+                image = self._transformed(rows[0], lambda: self.pipeline(self.images.gather(rows)))
+            else:
+                image = torch.stack([self._item(epoch, row) for epoch, row in keys])
+        index = torch.tensor(rows)
+        return {"image": image, "target": self.targets[index], "index": index}
 
-    def _item(self, epoch: int, image: int) -> Batch:
-        tensor = seeded(self.pipeline, self.pixels[image], (self.seed, epoch, image))
-        return {"image": tensor, "target": self.targets[image], "index": torch.tensor(image)}
+    def _item(self, epoch: int, row: int) -> Tensor:
+        return self._transformed(
+            row, lambda: seeded(self.pipeline, self.images.one(row), (self.seed, epoch, row))
+        )
+
+    def _transformed(self, row: int, transform: Callable[[], Any]) -> Tensor:
+        """Apply a transform; one that fails stops, with the name of the image."""
+        try:
+            return cast(Tensor, transform())
+        except DataError:
+            raise
+        except Exception as error:  # whatever somebody's transform raises
+            cause: BaseException = error
+            while cause.__cause__ is not None:  # MONAI wraps every error in one of its own
+                cause = cause.__cause__
+            raise DataError(
+                f"{self.names[row]}: its transform failed ({type(cause).__name__}: {cause}); mend the transform."
+            ) from error
+
+
+def as_it_is(batch: Batch) -> Batch:
+    """Return a batch that the dataset has collated already; for a DataLoader's ``collate_fn``.
+
+    Args:
+        batch: Of `ImageDataset`.
+    """
+    return batch

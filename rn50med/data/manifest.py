@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
+from rn50med.data.cells import ROW, SPLIT_WORDS, check_cells, read_splits
 from rn50med.data.faults import Faults
-from rn50med.data.pixels import Pixels
+from rn50med.data.findings import Finding
+from rn50med.data.images import Images, Reading
 from rn50med.errors import DataError, nearest
 from rn50med.tasks import Task
 
-Read = Callable[[str], tuple[Pixels, str]]
-"""Image name to its pixels and the SHA-256 of its bytes."""
+__all__ = [
+    "OWN_COLUMNS", "ROW", "SPLIT_WORDS", "Columns", "Manifest", "Step", "find_columns", "folded",
+    "standardise",
+]  # fmt: skip
 
-ROW = "source_row"
-"""Manifest column: the image's line in the source, the header being line 1."""
-
-OWN_COLUMNS = ("image", "patient", "split", ROW, "sha256")
+OWN_COLUMNS = ("image", "patient", "study", "split", ROW, "sha256")
 """Columns that every manifest has besides its labels."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -27,14 +28,13 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
         "image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_id",
         "image_index", "img",
     ),
-    "patient": ("patient_id", "patient", "patientid", "mrn", "subject", "subject_id", "subjectid", "pid"),
+    "patient": ("patient_id", "patient", "mrn", "subject", "subject_id", "pid"),
+    "study": (
+        "study", "study_id", "study_uid", "study_instance_uid", "accession", "accession_number", "exam",
+        "exam_id",
+    ),
     "split": ("split", "set", "subset", "partition"),
 }  # fmt: skip
-SPLIT_WORDS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""What a source may call a split, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Columns:
     Args:
         image: Path of the image, relative to the table or to the root.
         patient: Patient; `image` says that each image is a patient of its own.
-        study: Study, where there is one.
+        study: Study; a usual name of it is found where this is not given, and it may be absent.
         split: train, val or test; may be absent.
     """
 
@@ -55,23 +55,40 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Images that were left out before the rest, for the flow diagram.
+
+    Args:
+        what: Why, without names of images or patients.
+        images: How many.
+    """
+
+    what: str
+    images: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Images with their patients, splits and labels.
 
     Args:
         name: Name of the source without its path, for messages.
-        kind: "table", "folder" or "phantom".
-        table: One row per image, all text: ``image``, ``patient``, ``split``, ``source_row``, the labels, and
-            whatever else the source has.
-        read: Reads an image by its name.
-        notes: What was taken for granted, in sentences.
+        kind: ``table``, ``folder``, ``dicom``, ``medmnist``, ``phantom``, or a plug-in's own word.
+        table: One row per image, all text: ``image``, ``patient``, ``split``, ``source_row``, the labels,
+            ``study`` where it is known, and whatever else the source has.
+        images: Where the pixels are.
+        notes: What was taken for granted, in sentences without names of images or patients.
+        flow: What was left out, in order.
+        findings: What the source itself found, such as labels without an image.
     """
 
     name: str
     kind: str
     table: pd.DataFrame
-    read: Read
+    images: Images
     notes: tuple[str, ...] = ()
+    flow: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -87,17 +104,30 @@ class Manifest:
         """Whether each image was declared a patient of its own."""
         return bool((self.table["patient"] == self.table["image"]).all())
 
+    def read(self, name: str) -> Reading:
+        """Read one image.
+
+        Args:
+            name: As the table calls it.
+
+        Raises:
+            ImageFault: If it cannot be used; the message does not name it.
+        """
+        return self.images.read(name)
+
     def column(self, name: str) -> list[str]:
         """Return a column as a list of text.
 
         Args:
             name: Name of the column.
         """
-        return [str(cell) for cell in self.table[name]]
+        return list(map(str, self.table[name].tolist()))
 
     def rows(self) -> list[dict[str, str]]:
         """Return the rows as dictionaries."""
-        return [{str(k): str(v) for k, v in row.items()} for row in self.table.to_dict("records")]
+        names = [str(name) for name in self.table.columns]
+        cells = zip(*(self.column(name) for name in names), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in cells]
 
     def with_splits(self, splits: Sequence[str], contents: Sequence[str] | None = None) -> Manifest:
         """Return the same manifest with these splits.
@@ -108,6 +138,16 @@ class Manifest:
         """
         table = self.table.assign(split=list(splits))
         return replace(self, table=table if contents is None else table.assign(sha256=list(contents)))
+
+    def take(self, positions: Sequence[int], step: Step) -> Manifest:
+        """Return some of the images.
+
+        Args:
+            positions: Of those to keep.
+            step: Says what became of the others.
+        """
+        table = self.table.iloc[list(positions)].reset_index(drop=True)
+        return replace(self, table=table, flow=(*self.flow, step))
 
     def digest(self, contents: Sequence[str]) -> str:
         """Return a SHA-256 of what the images are: name, patient, split and bytes; their order is no matter.
@@ -141,14 +181,12 @@ def standardise(
         raise DataError(f"{faults.source}: has no rows; write one row per image.")
     have = [str(column) for column in table.columns if column != ROW]
     found = find_columns(columns, have, faults.source, labels=task.columns)
-    standard = table.drop(columns=["image", "patient", "split"], errors="ignore")
-    standard = standard.assign(
-        image=table[found["image"]],
-        patient=table[found["patient"]],
-        split=_splits(table, found.get("split"), faults),
-    )
-    _check_cells(standard, task, faults)
-    first = ["image", "patient", "split", *task.columns]
+    roles = ("image", "patient", "split", *(["study"] if "study" in found else []))
+    taken = {role: table[found[role]].tolist() for role in roles if role != "split"}
+    taken["split"] = read_splits(table, found.get("split"), faults)
+    standard = table.drop(columns=list(roles), errors="ignore").assign(**taken)
+    check_cells(standard, task.columns, task.fault, faults)
+    first = [*roles, *task.columns]
     return standard[[*first, *(c for c in standard.columns if c not in first)]], _assumed(columns, found)
 
 
@@ -175,8 +213,8 @@ def find_columns(
     free = [name for name in have if name not in labels]
     found: dict[str, str] = {}
     missing: list[str] = []
-    for role in ("image", "patient", "split"):
-        wanted = str(getattr(columns, role))
+    for role in ("image", "patient", "study", "split"):
+        wanted = getattr(columns, role)
         if wanted in have:
             found[role] = wanted
         elif wanted == defaults[role] and (alias := _alias(role, free)):
@@ -185,8 +223,6 @@ def find_columns(
             found[role] = found["image"]  # each image its own patient, whatever its column is called
         elif role in needed or wanted != defaults[role]:
             missing.append(_missing_column(role, wanted, have))
-    if columns.study is not None and columns.study not in have:
-        missing.append(_missing_column("study", columns.study, have))
     missing += [_missing_column("label", name, have) for name in labels if name not in have]
     if missing:
         raise DataError(f"{source}: {'; '.join(missing)}; it has the columns {', '.join(have)}.")
@@ -198,16 +234,29 @@ def _assumed(columns: Columns, found: Mapping[str, str]) -> tuple[str, ...]:
     notes = [
         f"column {name!r} is taken for the {role}"
         for role, name in found.items()
-        if name != getattr(columns, role) and not (role == "patient" and name == found["image"])
+        if name != (getattr(columns, role) or role) and not (role == "patient" and name == found["image"])
     ]
     if found["patient"] == found["image"]:
         notes.append("each image is taken for a patient of its own, as asked")
     return tuple(notes)
 
 
+def folded(name: str) -> str:
+    """Return a column's name without case, blanks and the signs that stand for them.
+
+    Args:
+        name: As it is written.
+
+    Example:
+        >>> folded("Accession Number") == folded("AccessionNumber") == folded("accession_number")
+        True
+    """
+    return "".join(character for character in name.casefold() if character not in " _-.")
+
+
 def _alias(role: str, have: Sequence[str]) -> str | None:
-    folded = {name.casefold().replace(" ", "_"): name for name in reversed(have)}
-    return next((folded[alias] for alias in _ALIASES[role] if alias in folded), None)
+    by_folded = {folded(name): name for name in reversed(have)}
+    return next((by_folded[folded(a)] for a in _ALIASES[role] if folded(a) in by_folded), None)
 
 
 def _missing_column(role: str, wanted: str, have: Sequence[str]) -> str:
@@ -223,34 +272,3 @@ def _missing_column(role: str, wanted: str, have: Sequence[str]) -> str:
     hint = f"did you mean {guess!r}? " if guess else ""
     option = f"--data.columns.{role} NAME" if role != "label" else "--task.column NAME"
     return f"{text}; {hint}name it with {option}"
-
-
-def _splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list[str]:
-    if column is None:
-        return [""] * len(table)
-    splits = []
-    for row, cell in zip(table[ROW], table[column], strict=True):
-        word = SPLIT_WORDS.get(str(cell).strip().casefold())
-        if word is None:
-            found = f"split {cell!r}" if str(cell).strip() else f"empty cell in column {column!r}"
-            faults.add(f"{found}; write train, val or test", int(row))
-        splits.append(word or "")
-    return splits
-
-
-def _check_cells(table: pd.DataFrame, task: Task, faults: Faults) -> None:
-    """Note empty cells, labels that are no class, and images that stand there twice."""
-    first_row: dict[str, str] = {}
-    for row in table.to_dict("records"):
-        number = int(row[ROW])
-        for role in ("image", "patient"):
-            if not str(row[role]).strip():
-                faults.add(f"empty cell for the {role}; fill it in or take the row out", number)
-        if (patient := str(row["patient"])) != patient.strip():
-            faults.add(f"patient {patient!r} has a stray blank, which can make two patients of one", number)
-        if fault := task.fault({str(key): str(value) for key, value in row.items()}):
-            faults.add(fault, number)
-        image = str(row["image"])
-        if image.strip() and image in first_row:
-            faults.add(f"image {image!r} stands in row {first_row[image]} too; keep one of the rows", number)
-        first_row.setdefault(image, str(row[ROW]))

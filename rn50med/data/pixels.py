@@ -6,14 +6,15 @@ Pixels stay integers, height x width, until they are handed to the network, and 
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image as PillowImage
 
-from rn50med.errors import DataError
+from rn50med.data.readers import Image, ImageFault, Reader, Values
 
 Pixels = NDArray[Any]
 """``uint8`` or ``uint16``; ``(H, W)`` or ``(H, W, 3)``."""
@@ -21,18 +22,11 @@ Pixels = NDArray[Any]
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of red, green and blue; ITU-R BT.601."""
 
-_NOT_READ = {
-    b"II*\0": "a TIFF image", b"MM\0*": "a TIFF image", b"GIF8": "a GIF image", b"BM": "a BMP image",
-    b"\x1f\x8b": "a gzip file", b"PK": "a ZIP file", b"%PDF": "a PDF document", b"\x93NUMPY": "a numpy file",
-    b"version https://git-lfs": "a Git LFS pointer, not the image; run `git lfs pull`",
-}  # fmt: skip
+WHITE = float(np.iinfo(np.uint16).max)
 
 
 def read_image(path: Path) -> Pixels:
-    """Read a PNG or JPEG image, known by its bytes and not by its name.
-
-    A JPEG whose header turns it is turned. Pillow keeps the high byte of 16-bit colour, so that such
-    images are read at 8 bits; 16-bit grey keeps all of its bits.
+    """Read an image file as it is displayed, with the default options of the reader.
 
     Args:
         path: The file.
@@ -41,65 +35,91 @@ def read_image(path: Path) -> Pixels:
         ``(H, W)`` or ``(H, W, 3)``, 8 or 16 bits.
 
     Raises:
-        DataError: If it is no such image or cannot be decoded whole; the message does not name the file.
+        ImageFault: If it cannot be used; the message does not name the file.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(256)
-    except FileNotFoundError:
-        raise DataError("is not there") from None
-    except (OSError, ValueError) as error:  # the second of a name that holds a zero byte
-        raise DataError(f"cannot be opened ({getattr(error, 'strerror', error)})") from error
-    _check_kind(head)
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow raises many kinds for a damaged file
-        reason = "is damaged" if isinstance(error, UnidentifiedImageError) else _first_sentence(error)
-        raise DataError(f"cannot be decoded: {reason}; copy the file again") from error
-    return _as_pixels(upright)
+    return display(Reader().read(path))
 
 
-def _check_kind(head: bytes) -> None:
-    """Refuse what is neither PNG nor JPEG, by name."""
-    if not head:
-        raise DataError("is empty (0 bytes); copy the file again")
-    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-        return
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
-        raise DataError("is a web page, not an image; download the image itself")
-    if head[128:132] == b"DICM":
-        raise DataError("is a DICOM file, which this version does not read; save it as 16-bit PNG")
-    for magic, kind in _NOT_READ.items():
-        if head.startswith(magic):
-            remedy = "" if ";" in kind else "; save it as PNG or JPEG"
-            raise DataError(f"is {kind}{remedy}")
-    raise DataError(f"is no image that is known (it starts with {head[:8]!r}); save it as PNG or JPEG")
+def display(image: Image) -> Pixels:
+    """Return an image as its black and white show it: 0 is black, the type's largest number white.
+
+    Eight bits that span black to white stay eight bits, turned over where low values are bright. All others
+    are scaled to 16 bits, clipped and rounded.
+
+    Args:
+        image: As it was read.
+
+    Raises:
+        ImageFault: If nobody said what is black and what is white.
+
+    Example:
+        >>> from rn50med.data.readers import full_range
+        >>> display(full_range(np.array([[0, 255]], np.uint8)))
+        array([[  0, 255]], dtype=uint8)
+    """
+    if not isfinite(image.black + image.white):
+        raise ImageFault(
+            "does not say which of its values are black and white; say it with --data.reader.range, "
+            "such as `--data.reader.range [0, 4095]`",
+            "no-range",
+        )
+    if image.values.dtype in (np.uint8, np.uint16):
+        full = float(np.iinfo(image.values.dtype).max)
+        if (image.black, image.white) == (0, full):
+            return image.values
+        if (image.black, image.white) == (full, 0):
+            turned: Pixels = np.iinfo(image.values.dtype).max - image.values
+            return turned
+    return _scaled(image.values, image.black, image.white)
 
 
-def _as_pixels(image: Image.Image) -> Pixels:
-    """Return the pixels of an image whose mode keeps its meaning; refuse every other by name."""
-    if image.mode in {"L", "RGB"} and "transparency" not in image.info:
-        return np.array(image)
-    if image.mode in {"I;16", "I;16B", "I;16L", "I"}:
-        wide = np.array(image)
-        if wide.min(initial=0) < 0 or wide.max(initial=0) > np.iinfo(np.uint16).max:
-            raise DataError("holds values beyond 16 bits; save it as 16-bit PNG")
-        return wide.astype(np.uint16)
-    names = {
-        "1": "1-bit", "P": "palette", "LA": "grey with transparency", "RGBA": "colour with transparency",
-        "CMYK": "CMYK", "L": "grey with transparency", "RGB": "colour with transparency",
-    }  # fmt: skip
-    kind = names.get(image.mode, image.mode)
-    raise DataError(
-        f"is a {kind} image (mode {image.mode}), which this version does not read; save it as grey or RGB"
-    )
+def windowed(image: Image, centre: float, width: float) -> Pixels:
+    """Return an image as another window shows it.
+
+    Args:
+        image: As it was read.
+        centre: Value that is shown half bright, in the image's units, such as Hounsfield units.
+        width: Difference of white and black, above 0.
+
+    Example:
+        >>> from rn50med.data.readers import full_range
+        >>> windowed(full_range(np.array([[10, 20, 30]], np.uint8)), 20, 20)
+        array([[    0, 32768, 65535]], dtype=uint16)
+    """
+    return _in_order(image, centre - width / 2, centre + width / 2)
 
 
-def _first_sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].split(". ")[0].rstrip(".") or type(error).__name__
+def stretched(image: Image, low_percentile: float, high_percentile: float) -> Pixels:
+    """Return an image with percentiles of its own values as black and white; a constant one is black.
+
+    Args:
+        image: As it was read.
+        low_percentile: In [0, 100); what is below is black.
+        high_percentile: In (low_percentile, 100]; what is above is white.
+    """
+    low, high = np.percentile(image.values, [low_percentile, high_percentile])
+    if high <= low:  # nearly all values are one: the whole range, if there is any
+        low, high = image.values.min(), image.values.max()
+    return _in_order(image, float(low), float(high))
+
+
+def _in_order(image: Image, low: float, high: float) -> Pixels:
+    """Scale between two values, turned over where the image's low values are bright."""
+    turned = image.black > image.white or image.facts.mode == "MONOCHROME1"  # also where nobody said black
+    return _scaled(image.values, *((high, low) if turned else (low, high)))
+
+
+def _scaled(values: Values, black: float, white: float) -> Pixels:
+    if white == black:
+        return np.zeros(values.shape, np.uint16)
+    # 32-bit floats hold 16-bit integers whole, and whatever 32-bit floats held
+    kind = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
+    scaled: NDArray[np.floating[Any]] = values.astype(kind)
+    scaled -= kind(black)
+    scaled *= kind(WHITE / (white - black))
+    np.clip(scaled, 0, WHITE, out=scaled)
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.uint16)
 
 
 def as_grey(pixels: Pixels) -> Pixels:
@@ -156,10 +176,12 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 def _resample(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     if pixels.dtype == np.uint8:
-        return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        return np.array(PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.BILINEAR))
     planes = [pixels] if pixels.ndim == 2 else list(np.moveaxis(pixels, -1, 0))
     smooth = [
-        np.array(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+        np.array(
+            PillowImage.fromarray(plane.astype(np.float32)).resize(size, PillowImage.Resampling.BILINEAR)
+        )
         for plane in planes
     ]
     resampled: Pixels = np.rint(smooth[0] if pixels.ndim == 2 else np.stack(smooth, axis=-1))

@@ -179,6 +179,5 @@ def _frame(
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {"image": [i.name for i in items], "patient": [i.patient for i in items]}
     columns |= module.task.output_columns(logits, module.operating_point)
-    columns["call"] = np.where(np.array(errors) == "", columns["call"], "")
     columns["status"] = ["error" if error else "ok" for error in errors]
     return pd.DataFrame(columns | {"error": list(errors)})

@@ -11,6 +11,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+UNKNOWN = -100
+"""Target of a label that nobody ruled on: PyTorch's ``ignore_index``."""
+
 
 def finite(numbers: ArrayLike, what: str) -> Floats:
     """Return numbers as float64 and refuse those that are not finite.
@@ -59,6 +62,29 @@ def indices(target: ArrayLike, num_classes: int, rows: int) -> Ints:
             f"target: values from {array.min()} to {array.max()}; give class indices from 0 to "
             f"{num_classes - 1} and leave unknown labels out."
         )
+    return array
+
+
+def labels(target: ArrayLike, shape: tuple[int, ...]) -> Ints:
+    """Return targets of several labels as int64 and refuse those that are neither 0, 1 nor unknown.
+
+    Args:
+        target: 0, 1, or -100 where nobody ruled on the label, shape ``(N, L)``.
+        shape: ``(N, L)``, that of the probabilities they belong to.
+
+    Raises:
+        ValueError: If a value is none of these, or the shape is another.
+
+    Example:
+        >>> labels([[0, 1], [UNKNOWN, 1]], (2, 2)).tolist()
+        [[0, 1], [-100, 1]]
+    """
+    array = np.asarray(target).astype(np.int64)
+    if array.shape != shape:
+        raise ValueError(f"target: shape {array.shape} for probabilities of {shape}; give one per label.")
+    strange = np.setdiff1d(array, [0, 1, UNKNOWN])
+    if strange.size:
+        raise ValueError(f"target: has {strange[0]}; give 0, 1, or {UNKNOWN} where a label is unknown.")
     return array
 
 

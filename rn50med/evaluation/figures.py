@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rn50med.evaluation.arrays import Bools, Floats, Ints, finite, indices
+from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, finite, indices, labels
 from rn50med.evaluation.intervals import (
     Figure,
     auroc_interval,
     bootstrap_interval,
     effective_number,
+    label_auroc_interval,
     macro_auroc_interval,
     mean_proportion_interval,
     proportion_interval,
@@ -68,11 +71,19 @@ def _within(hits: Bools, inside: Bools, patients: ArrayLike, reason: str) -> Fig
     return proportion_interval(hits[inside], np.asarray(patients)[inside])
 
 
+@dataclass(frozen=True)
+class _Reasons:
+    """Why a figure of a finding is undefined: clauses for the negative outcome and the positive one."""
+
+    absent: tuple[str, str]
+    uncalled: tuple[str, str]
+
+
 def _call_figures(
-    called: Bools, positive: Bools, patients: ArrayLike, classes: Sequence[str]
+    called: Bools, positive: Bools, patients: ArrayLike, reasons: _Reasons
 ) -> dict[str, Figure]:
     right = called == positive
-    absent = [f"no image of class {name!r}" for name in classes]
+    absent, uncalled = reasons.absent, reasons.uncalled
     if positive.all() or not positive.any():
         balanced = undefined(absent[0] if positive.all() else absent[1], positive.size)
     else:
@@ -80,8 +91,8 @@ def _call_figures(
     return {
         "sensitivity": _within(right, positive, patients, absent[1]),
         "specificity": _within(right, ~positive, patients, absent[0]),
-        "ppv": _within(right, called, patients, f"no image was called {classes[1]!r}"),
-        "npv": _within(right, ~called, patients, f"no image was called {classes[0]!r}"),
+        "ppv": _within(right, called, patients, uncalled[1]),
+        "npv": _within(right, ~called, patients, uncalled[0]),
         "accuracy": proportion_interval(right, patients),
         "balanced_accuracy": balanced,
     }
@@ -122,9 +133,19 @@ def binary_figures(
     index = indices(target, 2, said.shape[0])
     if not index.size:
         return {key: undefined("no images", 0) for key in _BINARY_KEYS}
+    absent, uncalled = (
+        (f"{clause} {classes[0]!r}", f"{clause} {classes[1]!r}")
+        for clause in ("no image of class", "no image was called")
+    )
+    return _finding_figures(said, index, patients, threshold, _Reasons(absent, uncalled))
+
+
+def _finding_figures(
+    said: Floats, index: Ints, patients: ArrayLike, threshold: float | None, reasons: _Reasons
+) -> dict[str, Figure]:
     positive = index == 1
     if positive.all() or not positive.any():
-        lacking = undefined(f"no image of class {classes[0 if positive.all() else 1]!r}", index.size)
+        lacking = undefined(reasons.absent[0 if positive.all() else 1], index.size)
         ranks = {"auroc": lacking, "auprc": lacking}
     else:
         ranks = {
@@ -134,7 +155,7 @@ def binary_figures(
     if threshold is None:
         calls = {key: undefined("no operating point", index.size) for key in _CALL_KEYS}
     else:
-        calls = _call_figures(said >= threshold, positive, patients, classes)
+        calls = _call_figures(said >= threshold, positive, patients, reasons)
     return ranks | calls | _probability_figures(said, index, patients)
 
 
@@ -208,4 +229,67 @@ def _over_present(figure: Figure, index: Ints, classes: Sequence[str]) -> Figure
     if not absent:
         return figure
     reason = f"mean of {len(present)} of {len(classes)} classes: no image of class {absent}"
+    return Figure(figure.value, figure.low, figure.high, figure.n, reason)
+
+
+_LABEL_REASONS = _Reasons(
+    ("no negative image", "no positive image"),
+    ("no image was called negative", "no image was called positive"),
+)
+
+
+def multilabel_figures(
+    probabilities: ArrayLike,
+    target: ArrayLike,
+    patients: ArrayLike,
+    thresholds: Sequence[float | None],
+    names: Sequence[str],
+) -> dict[str, Figure]:
+    """Return the figures of labels that may occur together, each on the images where it is known.
+
+    Args:
+        probabilities: Of every label, shape ``(N, L)``.
+        target: 0, 1, or -100 where nobody ruled on the label, shape ``(N, L)``.
+        patients: Patient of each image, shape ``(N,)``.
+        thresholds: Of each label; None leaves what needs its calls undefined.
+        names: Of the L labels, in the order of the columns.
+
+    Raises:
+        NumericalError: If a probability is not finite.
+        ValueError: If a target is none of these, or the columns are not one per label.
+
+    Example:
+        >>> said, truth = [[0.2, 0.1], [0.9, 0.3], [0.1, 0.2]], [[0, 1], [1, -100], [-100, 1]]
+        >>> figures = multilabel_figures(said, truth, ["a", "b", "c"], [0.5, None], ["mass", "hernia"])
+        >>> figures["auroc"].value, figures["auroc"].reason
+        (1.0, "mean of 1 of 2 labels: no negative image of 'hernia'")
+        >>> figures["sensitivity/mass"].n, figures["auroc/hernia"].reason
+        (1, 'no negative image')
+    """
+    said = finite(probabilities, "probabilities")
+    if said.ndim != 2 or said.shape[1] != len(names):
+        raise ValueError(f"probabilities: shape {said.shape} for {len(names)} labels; give one column each.")
+    truth, groups = labels(target, said.shape), np.asarray(patients)
+    each: dict[str, dict[str, Figure]] = {}
+    for k, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
+        known = truth[:, k] != UNKNOWN
+        if not known.any():
+            each[name] = dict.fromkeys(_BINARY_KEYS, undefined("no known image", 0))
+        else:
+            part = said[known, k], truth[known, k], groups[known], threshold
+            each[name] = _finding_figures(*part, _LABEL_REASONS)
+    by_key = {f"{key}/{name}": found[key] for key in _BINARY_KEYS for name, found in each.items()}
+    return {"auroc": _over_labels(label_auroc_interval(said, truth, groups), each), **by_key}
+
+
+def _over_labels(figure: Figure, each: Mapping[str, Mapping[str, Figure]]) -> Figure:
+    """Say which labels a mean leaves out, and why."""
+    lacking = [
+        f"{found['auroc'].reason} of {name!r}"
+        for name, found in each.items()
+        if math.isnan(found["auroc"].value)
+    ]
+    if not lacking or len(lacking) == len(each):
+        return figure
+    reason = f"mean of {len(each) - len(lacking)} of {len(each)} labels: {', '.join(lacking)}"
     return Figure(figure.value, figure.low, figure.high, figure.n, reason)

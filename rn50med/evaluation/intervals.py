@@ -7,12 +7,13 @@ patients makes intervals that cover 70 % where they promise 95 %.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from rn50med.evaluation.arrays import finite, indices, patients_of
+from rn50med.evaluation.arrays import UNKNOWN, finite, indices, labels, patients_of
 from rn50med.evaluation.bootstrap import bootstrap_interval
 from rn50med.evaluation.delong import Influence, clustered_influence, variance
 from rn50med.evaluation.figure import QUANTILE, Figure, undefined
@@ -29,6 +30,7 @@ __all__ = [
     "auroc_interval",
     "bootstrap_interval",
     "effective_number",
+    "label_auroc_interval",
     "macro_auroc_interval",
     "mean_proportion_interval",
     "proportion_interval",
@@ -113,9 +115,51 @@ def macro_auroc_interval(probabilities: ArrayLike, target: ArrayLike, groups: Ar
         return undefined("fewer than two classes occur", index.size)
     patient, patients = patients_of(groups)
     parts = [clustered_influence(said[:, k], index == k, patient, patients) for k in present]
+    return _mean_auroc(parts, patients, index.size)
+
+
+def label_auroc_interval(probabilities: ArrayLike, target: ArrayLike, groups: ArrayLike) -> Figure:
+    """Return the mean of the labels' AUROCs that are defined, with its interval by patient.
+
+    Each label is judged on the images where it is known. The variance knows that the labels' AUROCs come
+    from the same patients.
+
+    Args:
+        probabilities: Of every label, shape ``(N, L)``.
+        target: 0, 1, or -100 where unknown, shape ``(N, L)``.
+        groups: Patient of each image, shape ``(N,)``.
+
+    Source:
+        As ``macro_auroc_interval``.
+
+    Example:
+        >>> probabilities = [[0.1, 0.4], [0.4, 0.1], [0.3, 0.8], [0.8, 0.3]]
+        >>> target = [[0, 0], [0, 0], [1, 1], [1, 1]]
+        >>> figure = label_auroc_interval(probabilities, target, ["a", "b", "c", "d"])
+        >>> figure.value, round(figure.low, 3), figure.n
+        (0.75, 0.269, 4)
+    """
+    said = finite(probabilities, "probabilities")
+    truth = labels(target, said.shape)
+    both = [k for k in range(said.shape[1]) if {0, 1} <= set(truth[:, k].tolist())]
+    if not both:
+        return undefined("no label has both a positive and a negative image", len(truth))
+    inside = (truth[:, both] != UNKNOWN).any(axis=1)
+    said, truth = said[inside], truth[inside]
+    patient, patients = patients_of(np.asarray(groups)[inside])
+    known = truth != UNKNOWN
+    parts = [
+        clustered_influence(said[known[:, k], k], truth[known[:, k], k] == 1, patient[known[:, k]], patients)
+        for k in both
+    ]
+    return _mean_auroc(parts, patients, len(truth))
+
+
+def _mean_auroc(parts: Sequence[Influence], patients: int, images: int) -> Figure:
+    """Return the mean of AUROCs that share patients."""
     value = math.fsum(part.value for part in parts) / len(parts)
     squared_error = variance(parts, patients)
     if 0.0 < value < 1.0 and squared_error > 0.0:
-        return Figure(value, *_on_logit(value, squared_error), index.size)
-    figures = [Figure(part.value, *_auroc_ends(part, patients), index.size) for part in parts]
-    return Figure(*recovered(figures, np.eye(len(figures))), index.size)
+        return Figure(value, *_on_logit(value, squared_error), images)
+    figures = [Figure(part.value, *_auroc_ends(part, patients), images) for part in parts]
+    return Figure(*recovered(figures, np.eye(len(figures))), images)

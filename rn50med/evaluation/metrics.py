@@ -20,6 +20,7 @@ from rn50med.evaluation.counting import (
 from rn50med.evaluation.ranking import (
     auroc,
     average_precision,
+    label_auroc,
     macro_auroc,
     precision_recall_points,
     roc_points,
@@ -33,6 +34,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "brier",
+    "label_auroc",
     "log_loss",
     "macro_auroc",
     "negative_predictive_value",

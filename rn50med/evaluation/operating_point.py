@@ -1,9 +1,10 @@
-"""The threshold that turns probabilities into calls, with what it reached where it was chosen."""
+"""The thresholds that turn probabilities into calls, with what they reached where they were chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,6 +59,75 @@ class OperatingPoint:
             float(plain["sensitivity"]),
             float(plain["specificity"]),
         )
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """A threshold for each of several findings.
+
+    Args:
+        by_name: The point of each finding, None where none could be chosen.
+
+    Example:
+        >>> points = OperatingPoints({"mass": OperatingPoint(0.5, "youden", 0.9, 0.8), "hernia": None})
+        >>> points.threshold("mass"), points.threshold("hernia")
+        (0.5, None)
+    """
+
+    by_name: Mapping[str, OperatingPoint | None]
+
+    def threshold(self, name: str) -> float | None:
+        """Return a finding's threshold, None where it has no point.
+
+        Args:
+            name: The finding.
+        """
+        point = self.by_name.get(name)
+        return None if point is None else point.threshold
+
+    def as_dict(self) -> dict[str, dict[str, float | str] | None]:
+        """Return plain types, for a checkpoint or JSON."""
+        return {name: None if point is None else point.as_dict() for name, point in self.by_name.items()}
+
+
+Thresholds = OperatingPoint | OperatingPoints | None
+"""What turns a task's probabilities into calls: one point, one for each finding, or none."""
+
+
+def as_plain(thresholds: Thresholds) -> dict[str, Any] | None:
+    """Return operating points in plain types, for a checkpoint or JSON.
+
+    Args:
+        thresholds: One point, several, or none.
+    """
+    return None if thresholds is None else dict(thresholds.as_dict())
+
+
+def from_plain(plain: Mapping[str, Any] | None) -> Thresholds:
+    """Return the operating points that plain types stand for.
+
+    Args:
+        plain: As `as_plain` gives it: the fields of one point, a mapping from findings to points, or None.
+
+    Raises:
+        ValueError: If a field of a point is missing or a threshold is no number.
+
+    Example:
+        >>> point = OperatingPoint(0.5, "youden", 0.9, 0.8)
+        >>> from_plain(as_plain(point)) == point
+        True
+        >>> from_plain({"mass": point.as_dict(), "hernia": None}).threshold("mass")
+        0.5
+    """
+    if plain is None:
+        return None
+    # A point holds numbers and text, several hold points: a finding may be called `threshold`.
+    if plain and all(each is None or isinstance(each, Mapping) for each in plain.values()):
+        points = {
+            name: None if each is None else OperatingPoint.from_dict(each) for name, each in plain.items()
+        }
+        return OperatingPoints(points)
+    return OperatingPoint.from_dict(plain)
 
 
 def youden(scores: ArrayLike, target: ArrayLike) -> OperatingPoint:

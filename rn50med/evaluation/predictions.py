@@ -38,7 +38,7 @@ class Predictions:
     Args:
         index: Row of each image in the manifest, shape ``(N,)``, increasing.
         logits: Shape ``(N, K)``.
-        target: As the task encodes it, shape ``(N,)`` or ``(N, K)``.
+        target: As the task encodes it, shape ``(N,)`` or ``(N, L)``.
     """
 
     index: NDArray[np.int64]
@@ -54,11 +54,12 @@ class PredictionTable(Metric):
 
     Args:
         num_outputs: Number of logits, K.
+        target_shape: Shape of one image's target: ``()``, or ``(L,)`` for several labels.
 
     Shape:
         - index: ``(B,)``, integer.
         - logits: ``(B, K)``.
-        - target: ``(B,)`` or ``(B, K)``, integer.
+        - target: ``(B,)`` or ``(B, L)``, integer.
     """
 
     full_state_update = False
@@ -66,9 +67,10 @@ class PredictionTable(Metric):
     logits: list[Tensor]
     target: list[Tensor]
 
-    def __init__(self, num_outputs: int) -> None:
+    def __init__(self, num_outputs: int, target_shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.num_outputs = num_outputs
+        self.target_shape = target_shape
         for name in ("index", "logits", "target"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -93,12 +95,13 @@ class PredictionTable(Metric):
         """
         if not self.update_called:  # a rank without images still has to take part in the gathering
             none = torch.empty(0, dtype=torch.long, device=self.device)
-            self.update(none, torch.empty(0, self.num_outputs, device=self.device), none)
+            no_logits = torch.empty(0, self.num_outputs, device=self.device)
+            self.update(none, no_logits, none.new_empty(0, *self.target_shape))
         index, logits, target = self.compute()
         if not index.numel():
             raise ValueError("predictions: no image was seen; run validation or test first.")
         return Predictions(
             np.atleast_1d(index.cpu().numpy()).astype(np.int64),
             stored(logits.cpu().numpy().reshape(-1, self.num_outputs)),
-            target.cpu().numpy().reshape(index.numel(), *target.shape[1:]).astype(np.int64),
+            target.cpu().numpy().reshape(index.numel(), *self.target_shape).astype(np.int64),
         )

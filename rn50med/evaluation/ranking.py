@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from rn50med.evaluation.arrays import Bools, Floats, finite, indices
+from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, finite, indices, labels
 
 
 def _ranked(scores: ArrayLike, target: ArrayLike) -> tuple[Floats, Bools]:
@@ -114,6 +114,29 @@ def macro_auroc(probabilities: ArrayLike, target: ArrayLike) -> tuple[float, Flo
     said = finite(probabilities, "probabilities")
     index = indices(target, said.shape[1], said.shape[0])
     each = np.array([auroc(said[:, k], index == k) for k in range(said.shape[1])])
+    defined = each[~np.isnan(each)]
+    return (float(defined.mean()) if defined.size else float("nan")), each
+
+
+def label_auroc(probabilities: ArrayLike, target: ArrayLike) -> tuple[float, Floats]:
+    """Return the mean of the labels' AUROCs that are defined, and each of them, on its known images.
+
+    Args:
+        probabilities: Of every label, shape ``(N, L)``.
+        target: 0, 1, or -100 where unknown, shape ``(N, L)``; a label without both outcomes has ``nan``
+            and is not averaged in.
+
+    Raises:
+        NumericalError: If a probability is not finite.
+
+    Example:
+        >>> label_auroc([[0.2, 0.1], [0.9, 0.3], [0.1, 0.2]], [[0, 1], [1, -100], [-100, 1]])
+        (1.0, array([ 1., nan]))
+    """
+    said = finite(probabilities, "probabilities")
+    truth = labels(target, said.shape)
+    known = truth != UNKNOWN
+    each = np.array([auroc(said[known[:, k], k], truth[known[:, k], k]) for k in range(said.shape[1])])
     defined = each[~np.isnan(each)]
     return (float(defined.mean()) if defined.size else float("nan")), each
 

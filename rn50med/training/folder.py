@@ -19,7 +19,7 @@ import torch
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError, StorageError
 from rn50med.evaluation.figure import Figure
-from rn50med.evaluation.operating_point import OperatingPoint
+from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
 from rn50med.recipe import dump_yaml
 from rn50med.tasks import Task
@@ -148,19 +148,19 @@ def write_manifest(folder: Path, data: ManifestDataModule) -> None:
 
 
 def prediction_frame(
-    task: Task, predictions: Predictions, data: ManifestDataModule, point: OperatingPoint | None
+    task: Task, predictions: Predictions, data: ManifestDataModule, point: Thresholds
 ) -> pd.DataFrame:
-    """Return a prediction file's rows: image, patient, target, probabilities, logits, call.
+    """Return a prediction file's rows: image, patient, targets, probabilities, logits, calls.
 
     Args:
         task: Names the columns.
         predictions: One row per image.
         data: Knows images and patients.
-        point: Operating point of the calls.
+        point: What is called by.
     """
     known = data.manifest.table.iloc[predictions.index]
     columns: dict[str, Any] = {"image": known["image"].to_numpy(), "patient": known["patient"].to_numpy()}
-    columns["target"] = task.target_names(predictions.target)
+    columns |= task.target_columns(predictions.target)
     return pd.DataFrame(columns | task.output_columns(predictions.logits, point))
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.operating_point import as_plain
 from rn50med.training.folder import plain_figures, prediction_frame, write_json, write_predictions
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import exact
@@ -65,7 +66,7 @@ def judged(
         if evaluation.test == "end":
             judge.test(module, datamodule=data, verbose=False)
     point = module.operating_point
-    metrics: dict[str, Any] = {"operating_point": None if point is None else point.as_dict()}
+    metrics: dict[str, Any] = {"operating_point": as_plain(point)}
     for split in EVALUATED:
         if split in module.predictions:
             metrics[split] = plain_figures(split_figures(module, data, split))
@@ -96,7 +97,7 @@ def evaluate_again(
         evaluate(module, datamodule=data, verbose=False)
     module.operating_point = point
     metrics: dict[str, Any] = {
-        "operating_point": None if point is None else point.as_dict(),
+        "operating_point": as_plain(point),
         split: plain_figures(split_figures(module, data, split)),
     }
     place, number = folder, 2

@@ -15,7 +15,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rn50med.errors import NumericalError, RecipeError, listed
-from rn50med.evaluation.operating_point import OperatingPoint
+from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import Head, HeadFactory, LinearHead
@@ -80,11 +80,13 @@ class FineTuneModule(LightningModule):
         self.schedule_factory = schedule
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
-        self.operating_point: OperatingPoint | None = None
+        self.operating_point: Thresholds = None
         self.load_report: LoadReport | None = None
         self.preprocessing: Specification | None = None
         self.predictions: dict[str, Predictions] = {}
-        self._tables = {split: PredictionTable(task.num_outputs) for split in ("val", "test")}
+        self._tables = {
+            split: PredictionTable(task.num_outputs, task.target_shape) for split in ("val", "test")
+        }
         self._trained = False
         self.specification: Specification = {
             "task": task.specification(),
@@ -243,18 +245,16 @@ class FineTuneModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""
-        point = None if self.operating_point is None else self.operating_point.as_dict()
         checkpoint[CHECKPOINT_KEY] = {
             "module": self.specification,
             "classes": list(self.task.classes),
             "preprocessing": self.preprocessing,
-            "operating_point": point,
+            "operating_point": as_plain(self.operating_point),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over what `on_save_checkpoint` kept; the starting weights are not read again."""
         kept = checkpoint[CHECKPOINT_KEY]
-        point = kept["operating_point"]
-        self.operating_point = None if point is None else OperatingPoint.from_dict(point)
+        self.operating_point = from_plain(kept["operating_point"])
         self.preprocessing = kept["preprocessing"]
         self._trained = True

@@ -16,6 +16,7 @@ from torch import distributed
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError
+from rn50med.evaluation.operating_point import as_plain
 from rn50med.evaluation.report import write_report
 from rn50med.training.checkpoints import CHECKPOINT_KEY, Best, Last, read_checkpoint
 from rn50med.training.facts import run_facts
@@ -159,8 +160,7 @@ def _judge(trainer: Trainer, plan: Plan) -> Trainer:
 def _freeze(path: Path, module: FineTuneModule) -> None:
     """Put the operating point of the 32-bit table into the checkpoint, in place of the epoch's own."""
     checkpoint = read_checkpoint(path)
-    point = module.operating_point
-    checkpoint[CHECKPOINT_KEY]["operating_point"] = None if point is None else point.as_dict()
+    checkpoint[CHECKPOINT_KEY]["operating_point"] = as_plain(module.operating_point)
     partial = path.with_name(f".{path.name}.tmp")
     torch.save(checkpoint, partial)
     partial.replace(path)

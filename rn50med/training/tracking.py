@@ -16,9 +16,12 @@ from rn50med.errors import RecipeError
 from rn50med.network import is_offline
 
 PLACES = frozenset(
-    {"source", "root", "output", "weights", "cache", "default_root_dir", "dirpath", "ckpt_path"}
+    {
+        "source", "root", "where", "split_file", "output", "weights", "cache", "default_root_dir", "dirpath",
+        "ckpt_path",
+    }
 )
-"""Keys of a recipe whose text is a place."""
+"""Keys of a recipe whose text is a place, or may name a patient."""
 
 WORDS = frozenset({"phantom", "auto", "imagenet", "none"})
 """What may stand at such a key without being a place."""

@@ -14,7 +14,7 @@ Values = NDArray[Any]
 """Integers or floats, ``(H, W)`` or ``(H, W, 3)``; rows first, as the file shows them upright."""
 
 
-class ImageFault(DataError):
+class ImageFault(DataError):  # noqa: N818 - what is wrong with one image, raised or kept
     """An image that cannot be used; the message does not name it.
 
     Args:
@@ -83,7 +83,7 @@ class Image:
     facts: Facts
 
 
-def full_range(values: Values, format: str = "NumPy", mode: str = "") -> Image:  # noqa: A002 - as in `Facts`
+def full_range(values: Values, format: str = "NumPy", mode: str = "") -> Image:
     """Return unsigned integers as an image whose black is 0 and whose white is the type's largest number.
 
     Args:
@@ -93,5 +93,6 @@ def full_range(values: Values, format: str = "NumPy", mode: str = "") -> Image: 
     """
     kind = np.iinfo(values.dtype)
     channels = 1 if values.ndim == 2 else values.shape[2]
-    facts = Facts(format, mode or values.dtype.name, kind.bits, *values.shape[:2], channels)
+    height, width = values.shape[:2]
+    facts = Facts(format, mode or values.dtype.name, kind.bits, height, width, channels)
     return Image(values, 0.0, float(kind.max), facts)

@@ -32,16 +32,33 @@ def _value(facts: Facts, split: str, key: str) -> str:
     return number(figure.value) if figure is not None else NOTHING
 
 
+MOST_CURVES = 15
+"""Curves in one chart; more could not be told apart."""
+
+
 def _columns(facts: Facts) -> list[tuple[int, str, str]]:
-    """Return class index, name and AUROC key of each curve: one of a binary task, else one per class."""
+    """Return class index, name and end of the keys of each curve: one if binary, else one per class."""
     if facts.positive is not None:
-        return [(facts.classes.index(facts.positive), facts.positive, "auroc")]
-    return [(index, name, f"auroc/{name}") for index, name in enumerate(facts.classes)]
+        return [(facts.classes.index(facts.positive), facts.positive, "")]
+    return [(index, name, f"/{name}") for index, name in enumerate(facts.classes)][:MOST_CURVES]
+
+
+def _not_drawn(facts: Facts) -> str:
+    """Return the sentence that says which curves a chart leaves out."""
+    more = len(facts.classes) - MOST_CURVES
+    if more <= 0:
+        return ""
+    kind = "labels" if facts.multilabel else "classes"
+    return f" Of {len(facts.classes)} {kind} the first {MOST_CURVES} are drawn."
 
 
 def _drawn(facts: Facts) -> str:
     """Return the split whose curves are drawn: the headline's, where its predictions have two classes."""
-    drawable = [split for split, found in facts.predicted.items() if np.unique(found.target).size > 1]
+    drawable = [
+        split
+        for split, found in facts.predicted.items()
+        if any(np.unique(found.against_the_rest(index)[1]).size > 1 for index, _, _ in _columns(facts))
+    ]
     wanted = (main_split(facts) or "test", "test", "val")
     return next((split for split in wanted if split in drawable), "test")
 
@@ -54,13 +71,13 @@ def _curves(facts: Facts, kind: str) -> list[Line]:
     lines = []
     for split in (split for split in shown if split in facts.predicted):
         predicted = facts.predicted[split]
-        for place, (index, name, key) in enumerate(_columns(facts)):
-            x, y = points(predicted.probabilities[:, index], predicted.target == index)
+        for place, (index, name, end) in enumerate(_columns(facts)):
+            x, y = points(*predicted.against_the_rest(index))
             if not x.size:
                 continue
             text = name if facts.positive is None else split
-            if kind == "roc" or facts.positive is not None:
-                text += f" {_value(facts, split, key if kind == 'roc' else 'auprc')}"
+            if kind == "roc" or facts.positive is not None or facts.multilabel:
+                text += f" {_value(facts, split, ('auroc' if kind == 'roc' else 'auprc') + end)}"
             colour = MUTED if split != main else series(place)
             lines.append(Line(text, x, y, colour, steps=kind != "roc"))
     return lines
@@ -82,7 +99,7 @@ def roc(facts: Facts) -> Drawing | None:
     split = _drawn(facts)
     points: tuple[tuple[float, float, str], ...] = ()
     figures = facts.figures.get(split, {})
-    if facts.point is not None and {"sensitivity", "specificity"} <= set(figures):
+    if facts.positive and facts.point and {"sensitivity", "specificity"} <= set(figures):
         reached = (1.0 - figures["specificity"].value, figures["sensitivity"].value)
         points = ((*reached, "operating point"),) if np.isfinite(reached).all() else ()
     area = _value(facts, split, "auroc")
@@ -94,9 +111,8 @@ def roc(facts: Facts) -> Drawing | None:
         unit=True,
         points=points,
     )
-    return Drawing(
-        chart(frame, [*lines, _chance((0.0, 1.0))]), f"ROC on {split}, AUROC in the legend. Dashed: chance."
-    )
+    caption = f"ROC on {split}, AUROC in the legend. Dashed: chance.{_not_drawn(facts)}"
+    return Drawing(chart(frame, [*lines, _chance((0.0, 1.0))]), caption)
 
 
 def precision_recall(facts: Facts) -> Drawing | None:
@@ -117,16 +133,18 @@ def precision_recall(facts: Facts) -> Drawing | None:
         caption += (
             f", AUPRC in the legend. Dashed: the prevalence, {number(prevalence)}, which chance would reach"
         )
+    elif facts.multilabel:
+        caption += ", AUPRC in the legend; chance would reach a label's prevalence"
     frame = Frame(
         "precision-recall",
         f"Precision-recall curve on {split}; AUPRC {_value(facts, split, 'auprc')}."
         if facts.positive is not None
-        else f"Precision-recall curve of each class on {split}.",
+        else f"Precision-recall curve of each {'label' if facts.multilabel else 'class'} on {split}.",
         "sensitivity",
         "positive predictive value",
         unit=True,
     )
-    return Drawing(chart(frame, lines), f"{caption}.")
+    return Drawing(chart(frame, lines), f"{caption}.{_not_drawn(facts)}")
 
 
 def _epochs(facts: Facts, column: str) -> Floats | None:

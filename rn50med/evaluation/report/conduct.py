@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rn50med.errors import listed
 from rn50med.evaluation.report.facts import Facts
 
 
@@ -84,6 +85,16 @@ _BY_FILE = {
 }
 
 
+def _without_point(facts: Facts) -> list[str]:
+    names = [name for name in facts.classes if facts.point_of(name) is None]
+    if not names:
+        return []
+    return [
+        f"No operating point for {listed(names)}, of which val lacks an outcome: called from "
+        "a probability of 0.5, and the figures of the calls are undefined."
+    ]
+
+
 def not_done(facts: Facts) -> tuple[str, ...]:
     """Return what a reader might expect and was not done, a sentence each.
 
@@ -100,6 +111,8 @@ def not_done(facts: Facts) -> tuple[str, ...]:
         )
     if facts.positive is not None and facts.figures and facts.point is None:
         absent.append("No operating point was chosen, so that nothing is called positive or negative.")
+    if facts.multilabel and facts.figures:
+        absent += _without_point(facts)
     if facts.audit.get("patients_are_images"):
         absent.append(
             "Images were not tied to patients: each counts as its own. Where a patient has several, the "

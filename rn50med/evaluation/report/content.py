@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rn50med.errors import listed
+from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.report.facts import SPLITS, Facts, Predicted
 from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, label, number, ordered, percent
 
@@ -85,6 +87,8 @@ def title(facts: Facts) -> str:
     if facts.positive is not None and len(facts.classes) == 2:
         other = next(name for name in facts.classes if name != facts.positive)
         return f"{facts.positive} against {other}"
+    if facts.multilabel and len(facts.classes) > 5:
+        return listed(facts.classes, 3)
     return ", ".join(facts.classes) or "Classification of images"
 
 
@@ -107,6 +111,8 @@ def headline(facts: Facts) -> Headline | None:
         )
     else:
         meaning = "The mean over the classes, each told apart from all others."
+        if facts.multilabel:
+            meaning = "The mean over the labels, each on the images where it is known."
         if figure.reason:
             meaning = f"The {figure.reason}."
     basis = f"{figure.n} images"
@@ -125,7 +131,7 @@ def point(facts: Facts) -> Point | None:
         facts: Of the run.
     """
     split = main_split(facts)
-    if facts.point is None or split is None or facts.positive is None:
+    if not isinstance(facts.point, OperatingPoint) or split is None or facts.positive is None:
         return None
     figures = facts.figures[split]
     reached = f"{number(facts.point.sensitivity)} and {number(facts.point.specificity)}"
@@ -146,25 +152,37 @@ def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[C
     """
     splits = tuple(split for split in ("test", "val") if split in facts.figures)
     keys = ordered(facts.figures[split] for split in splits)
-    names = {key: label(key) for key in keys}
+    names = {key: label(key, not facts.multilabel) for key in keys}
     if facts.positive is None and "auroc" in names:
-        names["auroc"] += ", mean over the classes"
+        names["auroc"] += f", mean over the {'labels' if facts.multilabel else 'classes'}"
     rows = ((names[key], tuple(cell(key, facts.figures[split].get(key)) for split in splits)) for key in keys)
     return splits, tuple(rows)
+
+
+def split_names(facts: Facts) -> tuple[str, ...]:
+    """Return the names of the splits that the audit counts, in their usual order.
+
+    Args:
+        facts: Of the run.
+    """
+    found: Mapping[str, Any] = facts.audit.get("splits") or {}
+    return (*(name for name in SPLITS if name in found), *(name for name in found if name not in SPLITS))
 
 
 def data_rows(facts: Facts) -> tuple[tuple[str, ...], ...]:
     """Return a row per split: its name, patients, images, then count and prevalence of each class.
 
+    Labels that may occur together have a table of their own, and no columns here.
+
     Args:
         facts: Of the run.
     """
     splits: Mapping[str, Any] = facts.audit.get("splits") or {}
-    names = [*(name for name in SPLITS if name in splits), *(name for name in splits if name not in SPLITS)]
+    classes = () if facts.multilabel else facts.classes
     rows = []
-    for name in names:
+    for name in split_names(facts):
         images, counts = int(splits[name].get("images", 0)), splits[name].get("classes") or {}
-        shares = (f"{counts.get(each, 0)} ({percent(counts.get(each, 0), images)})" for each in facts.classes)
+        shares = (f"{counts.get(each, 0)} ({percent(counts.get(each, 0), images)})" for each in classes)
         rows.append((name, str(splits[name].get("patients", NOTHING)), str(images), *shares))
     return tuple(rows)
 
@@ -188,7 +206,7 @@ def confusion(facts: Facts) -> Confusion | None:
     """
     split = main_split(facts) or "test"
     predicted = facts.predicted.get(split)
-    if predicted is None or (predicted.called < 0).any():
+    if predicted is None or facts.multilabel or (predicted.called < 0).any():
         return None
     counts = _counts(predicted, len(facts.classes))
     rows = tuple(

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import Floats, Ints
+from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints
 from rn50med.evaluation.figure import Figure
-from rn50med.evaluation.operating_point import OperatingPoint
+from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds, from_plain
 
 SPLITS = ("train", "val", "test")
 
@@ -25,9 +25,10 @@ class Predicted:
     """The predictions of a split, without images and patients.
 
     Args:
-        probabilities: Of every class, shape ``(N, K)``.
-        target: Class indices, shape ``(N,)``.
-        called: Class indices of the calls, shape ``(N,)``, -1 where there is none.
+        probabilities: Of every class or label, shape ``(N, K)``.
+        target: Class indices, shape ``(N,)``; of labels 0, 1 or -100, shape ``(N, K)``.
+        called: Class indices of the calls, shape ``(N,)``, -1 where there is none; of labels 0, 1 or -1,
+            shape ``(N, K)``.
         patients: Number of patients.
     """
 
@@ -35,6 +36,17 @@ class Predicted:
     target: Ints
     called: Ints
     patients: int
+
+    def against_the_rest(self, index: int) -> tuple[Floats, Bools]:
+        """Return scores of one class or label and whether it is there, on the images where that is known.
+
+        Args:
+            index: Its place among the classes or labels.
+        """
+        if self.target.ndim == 1:
+            return self.probabilities[:, index], self.target == index
+        known = self.target[:, index] != UNKNOWN
+        return self.probabilities[known, index], self.target[known, index] == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +56,8 @@ class Facts:
     Args:
         classes: Names, in the order of the columns; empty where no file names them.
         positive: The positive class of a binary task, else None.
-        point: The operating point, where there is one.
+        multilabel: Whether the classes are labels that may occur together.
+        point: What is called by: one point, one for each label, or none.
         figures: Split, then key.
         predicted: By split.
         epochs: A row per epoch, numbers in every column.
@@ -55,7 +68,8 @@ class Facts:
 
     classes: tuple[str, ...]
     positive: str | None
-    point: OperatingPoint | None
+    multilabel: bool
+    point: Thresholds
     figures: Mapping[str, Mapping[str, Figure]]
     predicted: Mapping[str, Predicted]
     epochs: pd.DataFrame
@@ -67,6 +81,16 @@ class Facts:
     def synthetic(self) -> bool:
         """Whether the images come from the built-in generator."""
         return bool(self.audit.get("synthetic", False))
+
+    def point_of(self, name: str) -> OperatingPoint | None:
+        """Return the operating point of a label, or that of a binary task.
+
+        Args:
+            name: The label, or the positive class.
+        """
+        if isinstance(self.point, OperatingPoints):
+            return self.point.by_name.get(name)
+        return self.point if name == self.positive else None
 
 
 def read_facts(folder: Path) -> Facts:
@@ -87,14 +111,18 @@ def read_facts(folder: Path) -> Facts:
     classes = tuple(str(name) for name in task.get("classes") or audit.get("classes") or ())
     tables = {split: _table(folder / "predictions" / f"{split}.csv") for split in ("val", "test")}
     positive = task.get("positive") or _single(classes, tables.values())
-    point = metrics.get("operating_point")
+    point = from_plain(metrics.get("operating_point") or None)
+    multilabel = isinstance(point, OperatingPoints) or _several(classes, audit, tables.values())
     return Facts(
         classes=classes,
         positive=positive,
-        point=OperatingPoint.from_dict(point) if point else None,
+        multilabel=multilabel,
+        point=point,
         figures={split: _figures(metrics[split]) for split in ("val", "test") if metrics.get(split)},
         predicted={
-            split: _predicted(table, classes, positive, f"predictions/{split}.csv")
+            split: _labelled(table, classes, f"predictions/{split}.csv")
+            if multilabel
+            else _predicted(table, classes, positive, f"predictions/{split}.csv")
             for split, table in tables.items()
             if classes and len(table)
         },
@@ -109,6 +137,12 @@ def _single(classes: tuple[str, ...], tables: Iterable[pd.DataFrame]) -> str | N
     """Return the class that alone has a probability, as in the predictions of a binary task."""
     told = {name for table in tables for name in classes if f"prob_{name}" in table}
     return told.pop() if len(classes) == 2 and len(told) == 1 else None
+
+
+def _several(classes: tuple[str, ...], audit: Mapping[str, Any], tables: Iterable[pd.DataFrame]) -> bool:
+    """Whether the files count or predict labels that may occur together."""
+    counted = any("labels" in split for split in (audit.get("splits") or {}).values())
+    return counted or any(f"target_{name}" in table for table in tables for name in classes[:1])
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -150,11 +184,14 @@ def _number(plain: float | None) -> float:
     return math.nan if plain is None else float(plain)
 
 
+def _need(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
+    if absent := [column for column in columns if column not in table]:
+        raise StorageError(f"{name}: no column {', '.join(absent)}; restore it or run again.")
+
+
 def _predicted(table: pd.DataFrame, classes: tuple[str, ...], positive: str | None, name: str) -> Predicted:
     wanted = [f"prob_{positive}"] if positive is not None else [f"prob_{each}" for each in classes]
-    absent = [column for column in ("patient", "target", *wanted) if column not in table]
-    if absent:
-        raise StorageError(f"{name}: no column {', '.join(absent)}; restore it or run again.")
+    _need(table, ("patient", "target", *wanted), name)
     number = {each: index for index, each in enumerate(classes)}
     known = table[table["target"].isin(number)]
     said = known[wanted].astype(float).to_numpy()
@@ -166,4 +203,17 @@ def _predicted(table: pd.DataFrame, classes: tuple[str, ...], positive: str | No
         target=np.array([number[each] for each in known["target"]], dtype=np.int64),
         called=np.array([number.get(each, -1) for each in calls], dtype=np.int64),
         patients=int(known["patient"].nunique()),
+    )
+
+
+def _labelled(table: pd.DataFrame, classes: tuple[str, ...], name: str) -> Predicted:
+    columns = {kind: [f"{kind}_{each}" for each in classes] for kind in ("prob", "target", "call")}
+    _need(table, ("patient", *columns["prob"], *columns["target"]), name)
+    target = table[columns["target"]].to_numpy(dtype=str)
+    call = table.reindex(columns=columns["call"], fill_value="").to_numpy(dtype=str)
+    return Predicted(
+        probabilities=table[columns["prob"]].astype(float).to_numpy(),
+        target=np.where(target == "1", 1, np.where(target == "0", 0, UNKNOWN)),
+        called=np.where(call == "1", 1, np.where(call == "0", 0, -1)),
+        patients=int(table["patient"].nunique()),
     )

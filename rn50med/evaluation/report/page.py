@@ -11,6 +11,7 @@ from markupsafe import Markup
 from rn50med.errors import StorageError
 from rn50med.evaluation.report import charts, conduct, content
 from rn50med.evaluation.report.facts import Facts, read_facts
+from rn50med.evaluation.report.labels import labels
 from rn50med.evaluation.report.wording import markdown
 
 _PAGE, _CARD = "template.html.jinja", "model_card.md.jinja"
@@ -56,6 +57,7 @@ def _context(facts: Facts) -> dict[str, object]:
         "rows": rows,
         "data": content.data_rows(facts),
         "findings": content.findings(facts),
+        "labels": labels(facts),
         "confusion": content.confusion(facts),
         "training": conduct.training_rows(facts),
         "not_done": conduct.not_done(facts),

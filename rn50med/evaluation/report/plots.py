@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from rn50med.evaluation.arrays import Floats
 # Colours no chart would use otherwise; each becomes a CSS variable, so that dark pages have their own.
 _SENTINEL = "#0a0b{:02d}"
 INK, GRID, MUTED = 0, 90, 91
+_HEIGHT = 4.2  # inches, without a legend below
+_INSIDE, _SHORT = 6, 30  # more lines have their legend below; longer names have a row each
 _SERIES, _DASHES = 8, ("-", (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1.5)))
 _STYLE = {
     "svg.fonttype": "none",
@@ -131,6 +134,21 @@ def _draw_frame(axes: Axes, frame: Frame) -> None:
         axes.plot([x], [y], "o", color=_colour(INK), markersize=6, label=_label(label), clip_on=False)
 
 
+def _columns_below(names: Sequence[str]) -> int:
+    """Return the columns of a legend below the axes, 0 where it fits inside them."""
+    if len(names) <= _INSIDE:
+        return 0
+    return 2 if max(map(len, names)) <= _SHORT else 1
+
+
+def _legend(canvas: Canvas, axes: Axes, columns: int) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    if columns:
+        canvas.legend(handles, names, labelcolor=_colour(INK), loc="lower center", ncols=columns)
+    elif names:
+        axes.legend(labelcolor=_colour(INK))
+
+
 def chart(frame: Frame, lines: Sequence[Line]) -> str:
     """Return a line chart as an ``<svg>`` element for a page that defines its colours.
 
@@ -145,18 +163,23 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         '<svg role="img" aria-label="A curve." viewBox="0 '
     """
     with matplotlib.style.context(["default", _STYLE]):
-        canvas = Canvas(figsize=(5.2, 4.2))
+        names = [line.label for line in lines if line.label]
+        columns = _columns_below(names)
+        room = 0.25 + 0.19 * math.ceil(len(names) / columns) if columns else 0.0  # inches
+        height = _HEIGHT + room
+        canvas = Canvas(figsize=(5.2, height))
         # Room for both labels; to measure it would take half the time of the drawing.
-        canvas.subplots_adjust(left=0.13, right=0.97, bottom=0.125, top=0.98)
+        bottom, top = (room + 0.125 * _HEIGHT) / height, 1 - 0.02 * _HEIGHT / height
+        canvas.subplots_adjust(left=0.13, right=0.97, bottom=bottom, top=top)
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
         axes.patch.set_visible(False)
-        dashes = {index: _DASHES[index % len(_DASHES)] for index in range(len(lines))}
+        # When the colours come round again they meet another dash.
+        dashes = {index: _DASHES[(index + index // _SERIES) % len(_DASHES)] for index in range(len(lines))}
         for index, line in enumerate(lines):
             _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dashes[index])
         _draw_frame(axes, frame)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(labelcolor=_colour(INK))
+        _legend(canvas, axes, columns)
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
     return _inline(buffer.getvalue(), frame)

@@ -101,26 +101,29 @@ def cell(key: str, figure: Figure | None) -> Cell:
         return Cell(NOTHING, "", "")
     if not math.isfinite(figure.value):
         note = ""
-    elif key in _SHARES:
+    elif key.partition("/")[0] in _SHARES:
         note = f"{round(figure.value * figure.n)} of {figure.n}"
     else:
         note = f"{figure.n} images"
     return Cell(number(figure.value), interval(figure), note, figure.reason)
 
 
-def label(key: str) -> str:
+def label(key: str, exclusive: bool = True) -> str:
     """Return a figure's name for people.
 
     Args:
         key: As in ``metrics.json``.
+        exclusive: Whether classes exclude each other, so that each is told apart from the rest.
 
     Example:
-        >>> label("ppv"), label("auroc/mild")
-        ('Positive predictive value', 'AUROC, mild against the rest')
+        >>> label("ppv"), label("auroc/mild"), label("ppv/mass", exclusive=False)
+        ('Positive predictive value', 'AUROC, mild against the rest', 'Positive predictive value, mass')
     """
-    if key.startswith("auroc/"):
-        return f"AUROC, {key.removeprefix('auroc/')} against the rest"
-    return _LABELS.get(key, key)
+    kind, _, name = key.partition("/")
+    if kind not in _LABELS:
+        return key
+    rest = " against the rest" if exclusive else ""
+    return f"{_LABELS[kind]}, {name}{rest}" if name else _LABELS[kind]
 
 
 def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:

@@ -1,0 +1,19 @@
+"""The cache: every image is looked at and prepared once, for all workers, ranks and runs."""
+
+from rn50med.data.cache.build import Outcome, Work, read_images
+from rn50med.data.cache.place import CACHE_VARIABLE, cache_place, clear, occupied
+from rn50med.data.cache.prepared import FreshImages, MappedImages, PreparedImages, prepared
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "FreshImages",
+    "MappedImages",
+    "Outcome",
+    "PreparedImages",
+    "Work",
+    "cache_place",
+    "clear",
+    "occupied",
+    "prepared",
+    "read_images",
+]

@@ -1,0 +1,251 @@
+"""A table of labels, and a tree of images whose headers or names say which row is theirs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from rn50med.data.faults import Faults
+from rn50med.data.findings import Finding
+from rn50med.data.images import Files
+from rn50med.data.manifest import ROW, Columns, Step, find_columns, folded
+from rn50med.data.sources.base import Found, Place, Source
+from rn50med.data.sources.headers import TAGS, columns_of, is_keyword, keywords, read_headers
+from rn50med.data.sources.keeping import holds
+from rn50med.data.sources.listing import has_image_name, list_images
+from rn50med.data.sources.table import image_folder, is_table
+from rn50med.data.sources.tables import table_and_notes
+from rn50med.data.where import Where
+from rn50med.errors import DataError, RecipeError, listed, nearest
+from rn50med.tasks import Task
+
+FILE = "file"
+"""The word of ``data.join`` for a file's own name."""
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The images below the root.
+
+    Args:
+        names: Relative to the root.
+        headers: What each one's header says; nothing for an image that is no DICOM file.
+        flow: What was left out.
+    """
+
+    names: list[str]
+    headers: list[dict[str, str]]
+    flow: tuple[Step, ...]
+
+
+class DicomTreeSource(Source):
+    """A table of labels joined to the images below a folder.
+
+    One row may own many images, such as all of a study. What the headers say of view, device and patient
+    become columns.
+
+    Args:
+        place: The table, the root of the tree, and what joins them.
+    """
+
+    kind = "dicom"
+    about = "a table with --data.root DIR --data.join KEYWORD for a tree of DICOM files"
+    joins = True
+
+    @classmethod
+    def opens(cls, place: Place) -> bool:
+        """Return whether it is a table to be joined."""
+        return place.join is not None and is_table(place.source)
+
+    @property
+    def name(self) -> str:
+        """The table's file name."""
+        return Path(self.place.source).name
+
+    def find(self, task: Task, columns: Columns, faults: Faults) -> Found:
+        """Read the table and all headers, and join them."""
+        root, join = self._checked()
+        labels, notes = table_and_notes(Path(self.place.source))
+        if labels.empty:
+            raise DataError(f"{faults.source}: has no rows; write one row per {join}.")
+        have = [str(name) for name in labels.columns if name != ROW]
+        roles = find_columns(columns, have, faults.source, (), task.columns)
+        key = _key_column(join, roles, have, faults.source)
+        tree = self._tree(root, join)
+        asked = self._asked(labels)
+        rows = _rows_of(labels, key, asked, faults)
+        lines = [int(line) for line in labels[ROW].tolist()]
+        owners = _by_file(tree.names, rows, lines, faults) if join == FILE else _by_tag(tree, join, rows)
+        found = _joined(labels, tree, owners, roles)
+        if not len(found):
+            raise DataError(f"{faults.source}: no image has a row; {_unlike(tree, join, rows)}")
+        owned = {row for row in owners if row is not None}
+        alone = {key: lines[row] for key, row in rows.items() if row not in owned and asked.iloc[row]}
+        findings = (_without_row(owners, tree), _without_image(alone, len(rows), tree, join))
+        strange = owners.count(None)
+        flow = (*tree.flow, *([Step("images without a row in the table", strange)] if strange else ()))
+        used = _used(columns, roles, found)
+        images = Files(root, self.place.reader)
+        return Found(found, images, used, notes, flow, tuple(f for f in findings if f is not None))
+
+    def _checked(self) -> tuple[Path, str]:
+        """Return root and keyword, once they are seen to be usable."""
+        join = str(self.place.join)
+        if self.place.root is None:
+            raise RecipeError("data.join: needs the folder of the images too; give it with --data.root DIR.")
+        if join != FILE and not is_keyword(join):
+            guess = nearest(join, [*keywords(), FILE])
+            hint = f"did you mean {guess!r}? " if guess else ""
+            raise RecipeError(
+                f"data.join: {join!r} is no DICOM keyword; {hint}Give one such as AccessionNumber, or {FILE}."
+            )
+        return image_folder(self.place.root), join
+
+    def _asked(self, labels: pd.DataFrame) -> pd.Series:
+        """Return which rows the condition keeps, as far as the table alone can tell."""
+        where = Where.parse(self.place.where) if self.place.where is not None else None
+        if where is None or not set(where.columns) <= set(labels.columns):
+            return pd.Series(True, index=labels.index)
+        return holds(labels, where)
+
+    @staticmethod
+    def _tree(root: Path, join: str) -> _Tree:
+        """Read the headers of all files below the root."""
+        listing = list_images(root)
+        wanted = tuple(dict.fromkeys(([] if join == FILE else [join]) + ["PatientID", *TAGS]))
+        read = read_headers([root / name for name in listing.names], wanted)
+        names, headers, others = [], [], listing.others
+        for name, header in zip(listing.names, read, strict=True):
+            if header is None and not (join == FILE and has_image_name(name)):
+                others += 1
+            else:
+                names.append(name)
+                headers.append(header or {})
+        if not names:
+            raise DataError(f"{root}: holds no DICOM images; give their folder with --data.root.")
+        kind = "images" if join == FILE else "DICOM images"
+        return _Tree(names, headers, (Step(f"files that are no {kind}", others),) if others else ())
+
+
+def _used(columns: Columns, roles: Mapping[str, str], found: pd.DataFrame) -> Columns:
+    """Return the columns of what was joined: patient and study from the headers unless the table has them."""
+    study = columns.study or ("StudyInstanceUID" if "StudyInstanceUID" in found else None)
+    said = "patient" in roles or columns.patient != Columns().patient
+    return replace(columns, image="image", study=study, patient=columns.patient if said else "PatientID")
+
+
+def _key_column(join: str, roles: Mapping[str, str], have: Sequence[str], source: str) -> str:
+    """Return the table's column that says which images a row is about."""
+    if join == FILE and "image" in roles:
+        return roles["image"]
+    by_folded = {folded(name): name for name in reversed(have)}
+    if (name := by_folded.get(folded(join))) is not None:
+        return name
+    guess = nearest(join, have)
+    hint = f"; did you mean to join by another, {guess!r}?" if guess else "; name one so."
+    raise DataError(f"{source}: has no column {join!r} to join by{hint} It has {', '.join(have)}.")
+
+
+def _rows_of(labels: pd.DataFrame, key: str, asked: pd.Series, faults: Faults) -> dict[str, int]:
+    """Return the position of each key's row; empty keys, and keys of two rows, are noted."""
+    rows: dict[str, int] = {}
+    first_row: dict[str, str] = {}
+    cells = zip(labels[key].str.strip().tolist(), labels[ROW].tolist(), asked.tolist(), strict=True)
+    for position, (cell, row, kept) in enumerate(cells):
+        if not cell and kept:
+            faults.add(f"empty cell in column {key!r}, which joins; fill it in", int(row), code="empty-cell")
+        elif cell in first_row and kept:
+            text = f"{key} {cell!r} stands in row {first_row[cell]} too; keep one of the rows"
+            faults.add(text, int(row), code="duplicate-key")
+        elif cell and (kept or cell not in rows):
+            rows[cell] = position
+            first_row |= {cell: str(row)} if kept else {}
+    return rows
+
+
+def _by_tag(tree: _Tree, join: str, rows: Mapping[str, int]) -> list[int | None]:
+    """Return the row of each image, by what its header says."""
+    return [rows.get(header.get(join, "")) for header in tree.headers]
+
+
+def _by_file(
+    names: Sequence[str], rows: Mapping[str, int], lines: Sequence[int], faults: Faults
+) -> list[int | None]:
+    """Return the row of each image, by its path below the root or its name, with or without its ending."""
+    owners: list[int | None] = [None] * len(names)
+    ways: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(4)]
+    for i, name in enumerate(names):
+        last = name.rpartition("/")[2]
+        for way, said in zip(ways, (name, _bare(name), last, _bare(last)), strict=True):
+            way[said].append(i)
+    for key, row in rows.items():
+        said = key.replace("\\", "/").removeprefix("./")
+        images = next((way[said] for way in ways if said in way), [])
+        if len(images) > 1:
+            text = f"{key!r} is the name of {len(images)} images below the root; write the path from there"
+            faults.add(text, lines[row], code="ambiguous-file")
+        for i in images:
+            owners[i] = row
+    return owners
+
+
+def _bare(name: str) -> str:
+    """Return a name without the ending that says which kind of image it is."""
+    if not has_image_name(name):
+        return name
+    stem = name[: -len(".gz")] if name.casefold().endswith(".nii.gz") else name
+    return stem[: stem.rindex(".")]
+
+
+def _joined(
+    labels: pd.DataFrame, tree: _Tree, owners: Sequence[int | None], roles: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return one row per image that has one, with the cells of the table and what the headers say."""
+    kept = [i for i, row in enumerate(owners) if row is not None]
+    table = labels.iloc[[row for row in owners if row is not None]].reset_index(drop=True)
+    wanted = TAGS if "patient" in roles else ("PatientID", *TAGS)
+    told = columns_of([tree.headers[i] for i in kept], wanted)
+    told = {tag: cells for tag, cells in told.items() if tag not in table}
+    return table.assign(**told, image=[tree.names[i] for i in kept])
+
+
+def _without_row(owners: Sequence[int | None], tree: _Tree) -> Finding | None:
+    """Return the images that no row is about."""
+    images = tuple(name for name, row in zip(tree.names, owners, strict=True) if row is None)
+    if not images:
+        return None
+    message = f"{len(images)} of {len(owners)} images below the root have no row in the table."
+    remedy = "Add rows for those that belong to the study."
+    return Finding("image-without-row", "warning", message, remedy, details=images)
+
+
+def _without_image(alone: Mapping[str, int], count: int, tree: _Tree, join: str) -> Finding | None:
+    """Return the rows that have no image."""
+    if not alone:
+        return None
+    lines = tuple(sorted(alone.values()))
+    message = f"{len(alone)} of {count} rows have no image: {listed(f'row {line}' for line in lines)}."
+    remedy = f"Check their {join}, and whether all images were copied."
+    zeros = {key.lstrip("0") for key in _keys(tree, join)} & {key.lstrip("0") for key in alone}
+    if zeros:
+        remedy += f" {len(zeros)} would have one but for leading zeros: format that column as text."
+    return Finding("row-without-image", "warning", message, remedy, lines)
+
+
+def _keys(tree: _Tree, join: str) -> list[str]:
+    """Return what the images say to be joined by."""
+    if join == FILE:
+        return tree.names
+    return [header[join] for header in tree.headers if join in header]
+
+
+def _unlike(tree: _Tree, join: str, rows: Mapping[str, int]) -> str:
+    """Say how the keys of table and images differ, by an example of each."""
+    keys = _keys(tree, join)
+    if not keys:
+        return f"no header below the root has {join}; join by another keyword, or by {FILE}."
+    return f"{join} is such as {next(iter(rows), '')!r} in the table, and such as {keys[0]!r} in the images."

@@ -1,0 +1,92 @@
+"""A table whose rows name their images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rn50med.data.faults import Faults
+from rn50med.data.images import Files
+from rn50med.data.manifest import ROW, Columns, find_columns
+from rn50med.data.sources.base import Found, Place, Source
+from rn50med.data.sources.tables import TABLE_SUFFIXES, table_and_notes
+from rn50med.errors import DataError
+from rn50med.tasks import Task
+
+
+class TableSource(Source):
+    """A CSV, TSV, Excel or Parquet table, every cell read as text.
+
+    Args:
+        place: The table; image paths are relative to its folder, or to the root where one is given.
+    """
+
+    kind = "table"
+    about = "a .csv, .tsv, .xlsx or .parquet table"
+
+    @classmethod
+    def opens(cls, place: Place) -> bool:
+        """Return whether it is a file whose name is a table's, and nothing is to be joined to it."""
+        return place.join is None and is_table(place.source)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.place.source).name
+
+    def find(self, task: Task, columns: Columns, faults: Faults) -> Found:
+        """Read the table."""
+        path = Path(self.place.source)
+        root = path.parent if self.place.root is None else image_folder(self.place.root)
+        table, notes = table_and_notes(path)
+        have = [str(name) for name in table.columns if name != ROW]
+        image = (
+            find_columns(columns, have, faults.source, (), task.columns).get("image") if len(table) else None
+        )
+        if image is not None and _is_from_windows(table[image].tolist(), root):
+            table[image] = table[image].str.replace("\\", "/", regex=False)
+            notes += (f"backslashes in column {image!r} are read as slashes",)
+        return Found(table, Files(root, self.place.reader), columns, notes)
+
+
+def is_table(source: str) -> bool:
+    """Return whether a source is a file whose name is a table's.
+
+    Args:
+        source: Its path.
+    """
+    path = Path(source)
+    return path.suffix.casefold() in TABLE_SUFFIXES and path.is_file()
+
+
+def image_folder(root: str) -> Path:
+    """Return the folder of the images, once it is seen to be there.
+
+    Args:
+        root: As `data.root` says it.
+
+    Raises:
+        DataError: If there is no such folder.
+    """
+    path = Path(root)
+    if not path.is_dir():
+        raise DataError(f"{root}: no such folder; give the folder of the images with --data.root.")
+    return path
+
+
+def _is_from_windows(names: Sequence[str], root: Path) -> bool:
+    """Return whether names have backslashes between folders, on a system where these are letters."""
+    odd = next((name for name in names if "\\" in name), None) if os.sep == "/" else None
+    return odd is not None and not (root / odd).exists()
+
+
+def numbered(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose rows are counted from 1, for a source that is no table.
+
+    Args:
+        table: Without a ``source_row`` column.
+    """
+    return table.assign(**{ROW: [str(number) for number in range(1, len(table) + 1)]})

@@ -1,0 +1,18 @@
+"""Tasks: what is predicted, how it is encoded, learnt and judged.
+
+A task is written once and knows everything that depends on what is predicted: the number of logits,
+the loss, the probabilities, the figures, the figure to watch. Nothing else in rn50med asks which task
+it has.
+"""
+
+from __future__ import annotations
+
+from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
+from rn50med.tasks.binary import Binary
+from rn50med.tasks.multiclass import MultiClass
+from rn50med.tasks.multilabel import MultiLabel, Policy
+
+__all__ = ["UNKNOWN", "Binary", "Columns", "MultiClass", "MultiLabel", "Policy", "Row", "Task"]
+
+# Recipes and checkpoints name a class by this package, wherever in it the class is written.
+Task.__module__ = Binary.__module__ = MultiClass.__module__ = MultiLabel.__module__ = __name__

@@ -1,0 +1,171 @@
+"""What every task promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.operating_point import Thresholds
+from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.parts import Part
+
+__all__ = ["UNKNOWN", "Columns", "Row", "Task"]
+
+Columns = dict[str, NDArray[np.generic]]
+Row = Mapping[str, str]
+"""A row of the manifest: the cell of each column, as text."""
+
+
+class Task(Part, ABC):
+    """What is predicted of an image. A subclass is a frozen dataclass."""
+
+    monitor: ClassVar[str] = "auroc"
+    """The figure of val by which the best epoch is chosen; more is better."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes or findings, in the one order used everywhere."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Manifest columns that hold the labels."""
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """Names of the columns of `probabilities`; of every class."""
+        return self.classes
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of logits, K; one per probability."""
+        return len(self.probability_names)
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Shape of one image's target: ``()`` for a class number, ``(L,)`` for several labels."""
+        return ()
+
+    @property
+    def positive_class(self) -> str | None:
+        """The class that a single probability belongs to, where there is one."""
+        return None
+
+    @abstractmethod
+    def fault(self, row: Row) -> str | None:
+        """Return what is wrong with a row's labels, or None."""
+
+    @abstractmethod
+    def encode(self, row: Row) -> int | list[int]:
+        """Return the target of a row that has no fault, `UNKNOWN` where nobody ruled on it."""
+
+    @abstractmethod
+    def stratum(self, row: Row) -> str:
+        """Return a row's labels as one text: the name of the class, or of the findings that are there."""
+
+    def strata(self, rows: Sequence[Row]) -> NDArray[np.int64]:
+        """Return what a split keeps in proportion: the targets of rows without fault.
+
+        Shape:
+            - output: ``(N,)`` class numbers, or ``(N, L)`` of 0, 1 and `UNKNOWN`.
+        """
+        return np.array([self.encode(row) for row in rows], np.int64).reshape(len(rows), *self.target_shape)
+
+    @abstractmethod
+    def counts(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return how many rows have each class: ``{"classes": {name: number}}``, and what else counts.
+
+        A task with unknown labels adds what was written in the cells, before its policy:
+        ``{"labels": {name: {"positive": n, "negative": n, "unknown": n, "unknown_is": policy}}}``.
+        """
+
+    @abstractmethod
+    def absent(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Return the classes or labels that cannot be learnt or judged on these rows, and what is absent.
+
+        The text is a clause such as ``no image of class 'virus'``.
+        """
+
+    def untrained(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """Return the names of the classes or labels that cannot be learnt from these rows."""
+        return tuple(self.absent(rows))
+
+    @abstractmethod
+    def single(self, rows: Sequence[Row]) -> str | None:
+        """Return why there is nothing to tell apart in these rows, and what to do; None where there is.
+
+        The text is the rest of a sentence, without its last stop.
+        """
+
+    @abstractmethod
+    def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
+        """Return labels of a synthetic patient, and the findings the phantom draws for them.
+
+        Args:
+            draw: A random number in [0, 1).
+        """
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar.
+
+        Shape:
+            - logits: ``(B, K)``.
+            - target: as `encode` gives it, batched.
+        """
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return probabilities, one column per probability that a prediction file holds.
+
+        Shape:
+            - logits: ``(B, K)``.
+            - output: ``(B, 1)`` for `Binary`, else ``(B, K)``.
+        """
+
+    @abstractmethod
+    def call_columns(self, probability: NDArray[np.float64], point: Thresholds) -> Columns:
+        """Return the columns of a prediction file that hold the calls, as text."""
+
+    @abstractmethod
+    def target_columns(self, target: NDArray[np.int64]) -> Columns:
+        """Return the columns of a prediction file that hold the targets, as text."""
+
+    @abstractmethod
+    def watched(self, predictions: Predictions) -> dict[str, float]:
+        """Return the figures to log each epoch, without intervals; undefined is ``nan``."""
+
+    @abstractmethod
+    def figures(
+        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+    ) -> dict[str, Figure]:
+        """Return the final figures with their intervals, clustered by patient."""
+
+    def operating_point(self, predictions: Predictions) -> Thresholds:
+        """Return what to call by from now on, chosen on these predictions (of val), if there is any."""
+        return None
+
+    def stored_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return probabilities in 64-bit, rounded as a prediction file holds them."""
+        return stored(self.probabilities(torch.from_numpy(np.array(logits, dtype=np.float64))).numpy())
+
+    def output_columns(self, logits: NDArray[np.float64], point: Thresholds) -> Columns:
+        """Return the columns of a prediction file that follow from the logits.
+
+        An image whose logits are ``nan``, since it could not be read, has empty calls.
+        """
+        probability = self.stored_probabilities(logits)
+        columns: Columns = {f"prob_{n}": probability[:, i] for i, n in enumerate(self.probability_names)}
+        columns |= {f"logit_{n}": logits[:, i] for i, n in enumerate(self.probability_names)}
+        said = ~np.isnan(logits).any(axis=1)
+        calls = self.call_columns(probability, point)
+        return columns | {name: np.where(said, call, "") for name, call in calls.items()}

@@ -1,0 +1,69 @@
+"""One of several classes that exclude each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.figures import multiclass_figures
+from rn50med.evaluation.metrics import macro_auroc
+from rn50med.evaluation.operating_point import Thresholds
+from rn50med.evaluation.predictions import Predictions
+from rn50med.tasks.one_column import OneColumn, check_names
+
+
+@dataclass(frozen=True)
+class MultiClass(OneColumn):
+    """One of several classes that exclude each other: a logit each and a softmax.
+
+    Args:
+        names: The classes, in the order of the logits. The phantom draws the first without a finding.
+        column: Manifest column of the label.
+    """
+
+    names: tuple[str, ...]
+    column: str = "label"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        check_names(self.names, "classes", 2)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As declared."""
+        return self.names
+
+    def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
+        """Return classes in equal shares; class k has the phantom's finding k - 1, the first none."""
+        chosen = int(draw * len(self.names))
+        return {self.column: self.names[chosen]}, (chosen - 1,) if chosen else ()
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the cross-entropy."""
+        return F.cross_entropy(logits, target)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return the softmax, shape ``(B, K)``."""
+        return logits.softmax(dim=-1)
+
+    def calls(self, probability: NDArray[np.float64], point: Thresholds) -> NDArray[np.str_]:
+        """Return the most probable class."""
+        return self.target_names(probability.argmax(axis=1))
+
+    def watched(self, predictions: Predictions) -> dict[str, float]:
+        """Return the macro AUROC over the classes that are defined, and each class's."""
+        macro, each = macro_auroc(self.stored_probabilities(predictions.logits), predictions.target)
+        by_class = {f"auroc/{name}": float(value) for name, value in zip(self.names, each, strict=True)}
+        return {"auroc": macro, **by_class}
+
+    def figures(
+        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+    ) -> dict[str, Figure]:
+        """Return the figures of `rn50med.evaluation.figures.multiclass_figures`."""
+        probability = self.stored_probabilities(predictions.logits)
+        return multiclass_figures(probability, predictions.target, patients, self.names)
