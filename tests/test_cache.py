@@ -210,9 +210,12 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_no_wrong_image(
 ) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    if os.geteuid() != 0 or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", str(small)], capture_output=True, check=False
-    ).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", str(small)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("a small file system cannot be mounted here")
     try:
         with pytest.raises(StorageError, match=r"No space left.*--data\.cache|full.*--data\.cache"):
@@ -224,9 +227,7 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_no_wrong_image(
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_a_folder_with_something_else_in_it_is_refused(
-    films: tuple[Path, list[str]], tmp_path: Path
-) -> None:
+def test_a_folder_with_something_else_in_it_is_refused(films: tuple[Path, list[str]], tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="holds something else than a cache"):
         read(work_of(*films), films[0])
 

@@ -231,7 +231,9 @@ def test_every_patient_in_two_splits_is_listed_on_a_line(film_table: FilmTable) 
     film_table.put(4, "split", "val")
     head, *lines = refusal(film_table).splitlines()
     assert head == "labels.csv: 2 faults; mend them and run again."
-    assert lines[0].startswith("  patient '0000' is in splits test, train; put all images of a patient in one")
+    assert lines[0].startswith(
+        "  patient '0000' is in splits test, train; put all images of a patient in one"
+    )
     assert lines[1] == "  patient '0001' is in splits train, val"
 
 

@@ -21,6 +21,7 @@ from rn50med import (
     LinearHead,
     ManifestDataModule,
     MultiClass,
+    MultiLabel,
     Radiograph,
     ResNet50,
 )
@@ -133,6 +134,33 @@ def test_own_batches_of_pairs_train_in_an_own_trainer(tmp_path):
     trainer.fit(module, DataLoader(pairs, batch_size=8, shuffle=True), DataLoader(pairs, batch_size=8))
     assert len(seen) == 2
     assert len(module.predictions["val"].index) == 16
+
+
+def test_labels_with_unknown_ones_train_and_keep_an_operating_point_each(tmp_path):
+    task = MultiLabel(("mass", "nodule", "hernia"), unknown_of={"nodule": "negative"})
+    rows = [task.imagine((i + 0.5) / 24)[0] | {"hernia": ""} for i in range(24)]
+    targets = torch.from_numpy(task.strata(rows))
+    batch = [
+        {"image": image, "target": target, "index": torch.tensor(i)}
+        for i, (image, target) in enumerate(zip(torch.rand(24, 1, 32, 32), targets, strict=True))
+    ]
+    module = module_of(task=task)
+    loader = partial(DataLoader, batch, batch_size=8)
+    trainer = small_trainer(tmp_path, module)
+    trainer.fit(module, loader(shuffle=True), loader())
+    assert module.predictions["val"].target.tolist() == targets.tolist()
+    logged = trainer.callback_metrics
+    assert torch.isfinite(logged["val/loss"])
+    assert torch.isfinite(logged["val/auroc"])
+    assert torch.isnan(logged["val/auroc/hernia"])
+    kept = torch.load(tmp_path / "best.ckpt", weights_only=True)[CHECKPOINT_KEY]
+    assert kept["operating_point"]["hernia"] is None
+    assert kept["operating_point"]["mass"]["rule"] == "youden"
+    again = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+    assert again.task == task
+    assert again.operating_point == module.operating_point
+    assert trainer.test(again, loader(), verbose=False)[0].keys() >= {"test/auroc", "test/auroc/mass"}
+    assert trainer.predict(again, loader())[0].shape == (8, 3)
 
 
 def test_a_head_that_no_checkpoint_can_hold_is_refused_when_the_module_is_built():

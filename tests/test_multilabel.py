@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jsonargparse import ArgumentError, ArgumentParser
 from torch.nn import functional as F
 
+from rn50med.cli.classes import with_types
 from rn50med.errors import RecipeError
 from rn50med.evaluation.figures import binary_figures
 from rn50med.evaluation.metrics import auroc
@@ -278,3 +280,31 @@ def test_imagined_patients_have_the_findings_of_their_labels() -> None:
     assert len(np.unique(prevalence.round(2))) > 7
     correlation = np.corrcoef(shown.T) - np.eye(14)
     assert abs(correlation).max() < 0.07  # four standard errors of independent draws
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), TASK),
+        (("--task.unknown", "negative"), MultiLabel(LABELS, "negative")),
+        (("--task.unknown_of", "{mass: positive}"), MultiLabel(LABELS, unknown_of={"mass": "positive"})),
+    ],
+)
+def test_the_command_line_builds_it_from_words(words: tuple[str, ...], expected: MultiLabel) -> None:
+    with_types(MultiLabel)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Task, "task")
+    given = ["--task", "MultiLabel", "--task.labels", "[mass, nodule, hernia]", *words]
+    config = parser.parse_args(given)
+    assert parser.instantiate(config).task == expected
+    again = parser.parse_string(parser.dump(config))
+    assert parser.instantiate(again).task == expected
+
+
+@pytest.mark.parametrize("words", [("--task.unknown", "no"), ("--task.unknown_of", "{mass: 1}")])
+def test_a_policy_that_there_is_not_is_refused_before_anything_is_built(words: tuple[str, ...]) -> None:
+    with_types(MultiLabel)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Task, "task")
+    with pytest.raises(ArgumentError, match="ignore"):
+        parser.parse_args(["--task", "MultiLabel", "--task.labels", "[mass]", *words])

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,20 @@ def turned() -> tuple[PillowImage.Image, PillowImage.Exif]:
     exif = PillowImage.Exif()
     exif[0x0112] = 6
     return PillowImage.fromarray(np.ascontiguousarray(np.rot90(FILM))), exif
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_gigabyte() -> Iterator[None]:
+    """No damage, and no bomb, makes a reader take a gigabyte."""
+    try:
+        import resource
+    except ImportError:  # Windows does not count it so
+        yield
+        return
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 1e9
 
 
 GREY_FILE, SCENE_FILE = PillowImage.fromarray(FILM), PillowImage.fromarray(SCENE)
@@ -269,8 +284,8 @@ def huge_files() -> dict[str, bytes]:
     jpeg[at + 5 : at + 9] = struct.pack(">2H", 20000, 20000)
     tiff = encoded(flat, "TIFF", compression="group4")
     return {
-        "PNG": encoded(flat), "PNG header": png_header(50_000, 50_000), "BMP": bytes(small), "GIF": bytes(gif),
-        "JPEG": bytes(jpeg), "TIFF": tiff, "npy": npy_header(20000, 20000),
+        "PNG": encoded(flat), "PNG header": png_header(50_000, 50_000), "BMP": bytes(small),
+        "GIF": bytes(gif), "JPEG": bytes(jpeg), "TIFF": tiff, "npy": npy_header(20000, 20000),
     }  # fmt: skip
 
 

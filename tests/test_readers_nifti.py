@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 
 import nibabel
 import numpy as np
@@ -25,6 +28,20 @@ def stored_as(codes: str) -> nibabel.Nifti1Image:
     turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(codes))
     voxels = nibabel.orientations.apply_orientation(BODY, turn)
     return nibabel.Nifti1Image(voxels, np.diag([2.0, 3.0, 4.0, 1.0]) @ inv_ornt_aff(turn, BODY.shape))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_gigabyte() -> Iterator[None]:
+    """No damage, and no bomb, makes a reader take a gigabyte."""
+    try:
+        import resource
+    except ImportError:  # Windows does not count it so
+        yield
+        return
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 1e9
 
 
 ORDERS = [
@@ -152,7 +169,7 @@ def test_a_value_that_is_no_number_is_refused() -> None:
 
 def test_a_header_alone_says_what_to_do() -> None:
     pair = nibabel.Nifti1Pair(BODY, np.eye(4))
-    with pytest.raises(ImageFault, match="save it as one .nii"):
+    with pytest.raises(ImageFault, match=r"save it as one \.nii"):
         Reader().decode(pair.header.binaryblock + b"\0" * 4)
 
 
@@ -163,8 +180,5 @@ def test_damage_is_read_or_named_but_never_a_bug(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, 360))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.just(len(content)) | st.integers(0, len(content)))
-    try:
-        read = Reader(slice=1, most_megapixels=20).decode(bytes(content[:cut]))
-        assert read.values.ndim in {2, 3}
-    except ImageFault as fault:
-        assert str(fault)
+    with suppress(ImageFault):
+        assert Reader(slice=1, most_megapixels=20).decode(bytes(content[:cut])).values.ndim in {2, 3}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up_run import BINARY, CANARY, MANY, made_up_run
+from made_up_run import BINARY, CANARY, LABELS, MANY, NEVER, made_up_labels, made_up_run
 
 from rn50med.errors import StorageError
 from rn50med.evaluation.report import write_report
@@ -289,3 +290,120 @@ def test_a_leak_that_was_allowed_stands_above_the_headline(tmp_path: Path) -> No
     assert text.index("cannot be trusted as they stand. 3 patients") < text.index("AUROC on test")
     assert card.index("cannot be trusted as they stand.** 3 patients") < card.index("AUROC on test")
     assert "60 images, each taken for its own patient" in text
+
+
+def _table(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table below a heading, a list of texts for each row of its body."""
+    start = page.index(f"<h2>{heading}")
+    body = page[page.index("<tbody>", start) : page.index("</tbody>", start)]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in body.split("<tr>")[1:]]
+    return [[" ".join(html.unescape(re.sub("<[^>]+>", " ", cell)).split()) for cell in row] for row in rows]
+
+
+def test_a_run_of_labels_has_a_page_that_stands_alone_and_gives_equal_bytes(tmp_path: Path) -> None:
+    folder = made_up_labels(tmp_path / "run")
+    pages = _pages(folder)
+    found = _Reader(pages[0])
+    assert found.open == []
+    assert all(address.startswith("#") for address in found.addresses)
+    assert len(found.ids) == len(set(found.ids))
+    assert set(found.pointers) <= set(found.ids)
+    assert len(found.images) == pages[0].count("<svg") == 4
+    for page in pages:
+        assert CANARY not in page
+        assert "<seen>" not in page
+    assert pages == _pages(made_up_labels(tmp_path / "another"))
+
+
+def test_every_figure_of_every_label_stands_on_the_page(tmp_path: Path) -> None:
+    folder = made_up_labels(tmp_path / "run")
+    page, card = _pages(folder)
+    text = _Reader(page).text
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for split in ("val", "test"):
+        for key, figure in metrics[split].items():
+            if figure["value"] is None:
+                assert figure["reason"] in text, key
+                continue
+            written = f"{figure['value']:.3f} {figure['low']:.3f} to {figure['high']:.3f}"
+            if key == "auroc" or key.partition("/")[0] in {"auroc", "auprc", "sensitivity", "specificity"}:
+                assert split == "val" or written.partition(" ")[2] in card, key
+            assert written in text, (split, key)
+    for name in LABELS:
+        assert f"AUROC, {name}" in text
+        assert "against the rest" not in text
+
+
+def test_the_headline_of_labels_is_their_mean_and_names_what_it_leaves_out(tmp_path: Path) -> None:
+    folder = made_up_labels(tmp_path / "run")
+    page, card = _pages(folder)
+    figure = json.loads((folder / "metrics.json").read_text())["test"]["auroc"]
+    text = _Reader(page).text
+    assert f"AUROC on test {figure['value']:.3f} 95 % interval {figure['low']:.3f}" in text
+    assert f"The mean of 13 of 14 labels: no positive image of {NEVER!r}." in text
+    assert f"AUROC on test: **{figure['value']:.3f}**" in card
+    assert f"No operating point for {NEVER}, of which val lacks an outcome" in text
+    whole = made_up_labels(tmp_path / "whole", LABELS[:3])
+    assert "The mean over the labels, each on the images where it is known." in _Reader(_pages(whole)[0]).text
+
+
+def test_each_label_has_its_counts_its_point_and_its_calls(tmp_path: Path) -> None:
+    folder = made_up_labels(tmp_path / "run")
+    page, _ = _pages(folder)
+    table = pd.read_csv(folder / "predictions" / "test.csv", dtype=str, keep_default_na=False)
+    points = json.loads((folder / "metrics.json").read_text())["operating_point"]
+    counted = {row[0]: row[1:4] for row in _table(page, "Labels, test")}
+    chosen = {row[0]: row[1:] for row in _table(page, "Operating points")}
+    called = {row[0]: row[1:] for row in _table(page, "Calls against the truth, test")}
+    for name in LABELS:
+        target, call = table[f"target_{name}"], table[f"call_{name}"]
+        assert counted[name] == [str((target == value).sum()) for value in ("1", "0", "")]
+        pairs = [(truth, said) for truth in "10" for said in "10"]
+        assert called[name] == [str(((target == t) & (call == c)).sum()) for t, c in pairs]
+        if points[name] is None:
+            assert chosen[name][0] == chosen[name][-1] == "\N{EN DASH}"
+        else:
+            assert chosen[name][0] == f"{points[name]['threshold']:.4g}"
+            reached = points[name]["sensitivity"], points[name]["specificity"]
+            assert chosen[name][-1] == f"{reached[0]:.3f} and {reached[1]:.3f}"
+
+
+def test_the_data_of_labels_are_counted_with_what_became_of_unknown_ones(tmp_path: Path) -> None:
+    page, card = _pages(made_up_labels(tmp_path / "run"))
+    text = _Reader(page).text
+    assert text.count("20 (37.7 %) 33 negative, 7 unknown") == 3 * len(LABELS)
+    assert text.count("left out") >= len(LABELS) - 1
+    assert text.count("taken as positive") == 1
+    assert card.count("20 (37.7 %) | 33 negative, 7 unknown") == 3 * len(LABELS)
+    rows = [line for line in card.splitlines() if "33 negative, 7 unknown" in line]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}
+
+
+def test_fourteen_curves_can_be_told_apart_and_of_more_the_first_fifteen_are_drawn(tmp_path: Path) -> None:
+    page, _ = _pages(made_up_labels(tmp_path / "run"))
+    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    for chart in charts[:2]:
+        drawn = re.findall(r"fill: none;([^\"]*stroke: var\(--c0[1-8]\)[^\"]*)", chart)
+        looks = {style for style in drawn if "stroke-width: 1.8" in style}
+        assert len(looks) == 13  # the label without a positive image has no curve
+    many = _pages(made_up_labels(tmp_path / "many", tuple(f"l{k}" for k in range(17))))[0]
+    assert many.count("Of 17 labels the first 15 are drawn.") == 2
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_a_run_of_labels_without_a_file_still_has_a_report(tmp_path: Path, missing: str) -> None:
+    folder = made_up_labels(tmp_path / "run")
+    (folder / missing).unlink()
+    page, card = _pages(folder)
+    assert missing in page or "No curves of" in page
+    assert "Calls against the truth" not in page or missing != "predictions/test.csv"
+    assert "against the rest" not in page
+    assert "# Model card" in card
+
+
+def test_a_table_of_labels_without_a_column_is_a_storage_error(tmp_path: Path) -> None:
+    folder = made_up_labels(tmp_path / "run", LABELS[:3])
+    path = folder / "predictions" / "test.csv"
+    pd.read_csv(path).drop(columns="prob_none").to_csv(path, index=False)
+    with pytest.raises(StorageError, match=r"predictions/test\.csv: no column prob_none"):
+        write_report(folder)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+from time import process_time
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import FilmTable
+from dicoms import write_dicom
 from PIL import Image
 
 from rn50med.data.faults import Faults
-from rn50med.data.manifest import Columns, Manifest
-from rn50med.data.sources import FolderSource, Found, Place, Source, TableSource, kinds, open_source
+from rn50med.data.images import Files
+from rn50med.data.manifest import Columns, Manifest, Step
+from rn50med.data.sources import (
+    FolderSource,
+    Found,
+    Place,
+    Source,
+    TableSource,
+    kinds,
+    list_images,
+    open_source,
+)
+from rn50med.data.sources.phantom import PhantomImages
 from rn50med.errors import DataError
-from rn50med.tasks import Binary, MultiClass
+from rn50med.tasks import Binary, MultiClass, Task
 
 TASK = Binary(negative="normal", positive="pneumonia")
 NAMES = Columns()
+
+
 def manifest_of(place: Path | str, columns: Columns = NAMES, **options: object) -> Manifest:
     faults = Faults(Path(place).name)
     manifest = open_source(str(place), **options).manifest(TASK, columns, faults)  # type: ignore[arg-type]
@@ -48,8 +65,8 @@ def test_images_are_found_beside_the_table_or_below_the_root(film_table: FilmTab
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("labls.csv", r"no such file, folder or word; did you mean '.*labels\.csv'\?"),
-        ("nowhere/labels.csv", "no such file, folder or word; give a"),
+        ("labls.csv", r"no such table or folder; did you mean '.*labels\.csv'\?"),
+        ("nowhere/labels.csv", "no such table or folder; give a"),
         ("phantm", "the word phantom"),
         ("films/000-0.png", r"is no table or other source; give a \.csv"),
     ],
@@ -93,7 +110,6 @@ def test_a_folder_does_not_guess_who_the_patients_are(tmp_path: Path) -> None:
     class_folders(tmp_path, "normal/1.png")
     with pytest.raises(DataError, match=r"--data\.columns\.patient image says that each image") as caught:
         manifest_of(tmp_path)
-
 
     assert "column" not in str(caught.value).replace("--data.columns", "")
 
@@ -141,3 +157,153 @@ def test_a_table_is_opened_as_a_table(film_table: FilmTable) -> None:
     source = open_source(str(film_table.path))
     assert isinstance(source, TableSource)
     assert manifest_of(film_table.path).column("patient")[0] == "0000"
+
+
+def test_a_condition_drops_rows_before_their_cells_are_checked(film_table: FilmTable) -> None:
+    film_table.cells["site"] = ["a", "b"] * 24
+    film_table.cells.loc[1::2, "label"] = "?"
+    manifest = manifest_of(film_table.write(), where="site in (a, c)")
+    assert len(manifest) == 24
+    assert manifest.column("source_row") == [str(row) for row in range(2, 50, 2)]
+    assert manifest.flow == (Step("left out by data.where: site in (a, c)", 24),)
+    assert "data.where asks for site 'c', which no row has; did you mean" not in manifest.notes
+    assert "data.where asks for site 'c', which no row has" in manifest.notes
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            "lable = normal",
+            "labels.csv: data.where asks for a column 'lable'; did you mean 'label'? It has image",
+        ),
+        ("view = PA", "data.where asks for a column 'view'; it has image, patient_id, label."),
+        (
+            "label = Normal",
+            "keeps none of its 48 images (asks for label 'Normal', which no row has; did you mean",
+        ),
+    ],
+)
+def test_a_condition_that_cannot_be_asked_or_met_is_said(
+    film_table: FilmTable, where: str, said: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        manifest_of(film_table.path, where=where)
+    assert said in str(caught.value)
+
+
+def test_the_flow_diagram_names_no_patient(film_table: FilmTable) -> None:
+    manifest = manifest_of(film_table.path, where="patient_id != 0003")
+    assert manifest.flow == (Step("left out by data.where: a condition on patient_id", 2),)
+
+
+def test_a_folder_and_the_phantom_can_be_asked_for_a_part(tmp_path: Path) -> None:
+    class_folders(tmp_path, "train/normal/1.png", "test/pneumonia/2.png")
+    assert manifest_of(tmp_path, Columns(patient="image"), where="split = test").column("image") == [
+        "test/pneumonia/2.png"
+    ]
+    assert set(manifest_of("phantom", where="split in (train, val)").column("split")) == {"train", "val"}
+
+
+def test_a_keyword_is_asked_of_the_headers_of_a_tables_images(tmp_path: Path) -> None:
+    for name, view in (("a.dcm", "PA"), ("b.dcm", "LL")):
+        write_dicom(tmp_path / name, ViewPosition=view)
+    rows = "file,label,patient_id\na.dcm,normal,1\nb.dcm,pneumonia,2\nnowhere.dcm,normal,3\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    manifest = manifest_of(tmp_path / "labels.csv", where="ViewPosition = PA")
+    assert manifest.column("image") == ["a.dcm"]
+    assert "ViewPosition" not in manifest.table
+
+
+def test_paths_written_on_windows_are_understood(film_table: FilmTable) -> None:
+    film_table.cells["image"] = film_table.cells["image"].str.replace("/", "\\")
+    manifest = manifest_of(film_table.write())
+    assert manifest.read(manifest.column("image")[0]).image.values.shape == (64, 64)
+    assert manifest.notes == ("backslashes in column 'image' are read as slashes",) or os.sep != "/"
+
+
+def test_what_systems_leave_behind_is_no_image_and_the_rest_is_counted(tmp_path: Path) -> None:
+    class_folders(tmp_path, "normal/1.png", "pneumonia/2.png", "normal/.hidden.png", ".cache/x.png")
+    for name in ("Thumbs.db", "normal/.DS_Store", "normal/readme.txt", "labels.csv", "normal/empty"):
+        (tmp_path / name).write_bytes(b"" if name.endswith("empty") else b"no image")
+    (tmp_path / "__MACOSX" / "normal").mkdir(parents=True)
+    (tmp_path / "__MACOSX" / "normal" / "1.png").write_bytes(b"no image")
+    write_dicom(tmp_path / "normal" / "1.2.840.113619.2")
+    manifest = manifest_of(tmp_path, Columns(patient="image"))
+    assert manifest.column("image") == ["normal/1.2.840.113619.2", "normal/1.png", "pneumonia/2.png"]
+    assert manifest.flow == (Step("files that are no images", 3),)
+
+
+def test_every_readable_kind_of_image_is_found_in_a_folder(tmp_path: Path) -> None:
+    names = [f"normal/{i}{suffix}" for i, suffix in enumerate(
+        (".png", ".JPG", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm", ".npy", ".nii", ".nii.gz")
+    )]  # fmt: skip
+    (tmp_path / "normal").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"whatever")
+    assert list_images(tmp_path).names == tuple(sorted(names))
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="needs links")
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    class_folders(tmp_path / "elsewhere", "1.png")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "normal").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "study")
+    assert list_images(tmp_path / "study").names == ("normal/1.png",)
+
+
+def test_the_identity_of_a_film_knows_all_that_it_is_drawn_from() -> None:
+    one, same, other = (manifest_of("phantom", seed=seed).images for seed in (0, 0, 1))
+    assert isinstance(one, PhantomImages)
+    names = list(one.films)
+    assert len({one.identity(name) for name in names}) == len(names)
+    assert one.identity(names[0]) == same.identity(names[0]) != other.identity(names[0])
+    ill = next(name for name in names if one.findings[name])
+    well = PhantomImages(0, one.films, {**one.findings, ill: ()})
+    assert well.identity(ill) != one.identity(ill)
+    assert well.read(ill).content != one.read(ill).content
+
+
+class BoxSource(Source):
+    """As a plug-in's: images by number, and the classes in turns."""
+
+    kind = "box"
+    about = "the word box"
+
+    @classmethod
+    def opens(cls, place: Place) -> bool:
+        return place.source == "box"
+
+    @property
+    def name(self) -> str:
+        return "box"
+
+    def find(self, task: Task, columns: Columns, faults: Faults) -> Found:
+        table = pd.DataFrame({"film": ["1", "2"], "mrn": ["a", "b"], task.columns[0]: list(task.classes)})
+        return Found(
+            table.assign(source_row=["1", "2"]), Files(Path(), self.place.reader), Columns(image="film")
+        )
+
+
+def test_a_source_of_a_plugin_is_found_once_it_is_imported() -> None:
+    manifest = manifest_of("box")
+    assert (manifest.kind, manifest.column("patient")) == ("box", ["a", "b"])
+    with pytest.raises(DataError, match="the word box"):
+        open_source("bxo")
+
+
+def test_every_file_of_the_package_is_asked_without_being_named() -> None:
+    found = {kind.kind for kind in kinds()}
+    assert {"table", "folder", "phantom", "medmnist", "dicom"} <= found
+    assert all(kind.about for kind in kinds())
+
+
+def test_a_hundred_thousand_rows_are_loaded_in_seconds(tmp_path: Path) -> None:
+    rows = (f"films/{i:06d}.png,{i // 3:05d},{('normal', 'pneumonia')[i % 2]},train" for i in range(100_000))
+    (tmp_path / "labels.csv").write_text("\n".join(["image,patient_id,label,split", *rows]))
+    start = process_time()
+    assert (
+        len(manifest_of(tmp_path / "labels.csv", where="label != x and image != films/000000.png")) == 99_999
+    )
+    assert process_time() - start < 10  # 1 s on a core of its own

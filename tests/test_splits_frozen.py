@@ -101,8 +101,9 @@ def test_images_that_are_not_in_the_file_and_images_that_are_gone_stop_together(
         hold_to(frozen, CONTENTS[5:])
     assert str(refused.value) == (
         "splits.json: 4 of the source's 5 images are not in this file of splits; take them out of the "
-        "source, or leave out --data.split_file to have splits made anew. 5 of the 6 images in this file of "
-        "splits are not in the source; bring them back, or leave out --data.split_file to have splits made anew."
+        "source, or leave out --data.split_file to have splits made anew. "
+        "5 of the 6 images in this file of splits are not in the source; bring them back, "
+        "or leave out --data.split_file to have splits made anew."
     )
     with pytest.raises(
         DataError, match=r"^splits\.json: 1 of the source's 7 images is not in this file of splits;"

@@ -19,16 +19,19 @@ def test_classes_stand_below_patients_and_images() -> None:
     ]
 
 
-def test_labels_show_positive_negative_and_unknown() -> None:
+def test_labels_show_positive_negative_and_unknown_and_what_unknown_is_taken_for() -> None:
     def counts(positive: int, unknown: int) -> dict[str, object]:
         label = {"positive": positive, "negative": 40 - positive - unknown, "unknown": unknown}
-        return {"patients": 20, "images": 40, "classes": {"hernia": positive}, "labels": {"hernia": label}}
+        labels = {"hernia": label | {"unknown_is": "ignore"}, "mass": label | {"unknown_is": "negative"}}
+        return {"patients": 20, "images": 40, "classes": {"hernia": 0, "mass": 0}, "labels": labels}
 
     assert split_lines({"train": counts(7, 0), "val": counts(0, 12), "test": counts(3, 40 - 3)}) == [
         "                                     train      val    test",
         "patients                                20       20      20",
         "images                                  40       40      40",
-        "hernia (positive/negative/unknown)  7/33/0  0/28/12  3/0/37",
+        "positive/negative/unknown",
+        "  hernia                            7/33/0  0/28/12  3/0/37",
+        "  mass (unknown taken as negative)  7/33/0  0/28/12  3/0/37",
     ]
 
 

@@ -6,7 +6,6 @@ import io
 import math
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -245,16 +244,13 @@ class Whimsical(Binary):
         return super().imagine(np.random.default_rng().random())
 
 
-@dataclass(frozen=True)
 class Forgetful(Binary):
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "column", "finding")
-        self._arguments["column"] = "label"
+    """Takes itself for another whenever it is built again."""
+
+    __hash__ = Binary.__hash__
 
     def __eq__(self, other: object) -> bool:
         return self is other
-
-    __hash__ = Binary.__hash__
 
 
 class Blind(MultiClass):
@@ -321,7 +317,8 @@ def test_a_class_that_is_undefined_does_not_count_as_zero() -> None:
     assert MULTI.watched(perfect)["auroc"] == 1.0
     labels = MultiLabel(("mass", "nodule"))
     target = np.array([[0, 0], [1, 0], [0, UNKNOWN], [1, 0]])
-    watched = labels.watched(Predictions(np.arange(4), 5.0 * np.array([[-1, 1]] * 4) * (1 + target), target))
+    logits = np.array([[-5.0, 1.0], [5.0, 2.0], [-4.0, 3.0], [4.0, 4.0]])
+    watched = labels.watched(Predictions(np.arange(4), logits, target))
     assert watched["auroc"] == watched["auroc/mass"] == 1.0
 
 

@@ -331,3 +331,10 @@ class Doubled(Radiograph):
 def test_an_option_that_nobody_declared_random_is_in_the_key() -> None:
     assert Doubled(zoom=3.0).preparation != Doubled().preparation
     assert Doubled().preparation["version"] == 2
+
+
+def test_a_pipeline_goes_to_a_spawned_worker_with_its_state() -> None:
+    pipeline = Radiograph(size=48).train
+    pipeline.set_random_state(seed=3)
+    copied = pickle.loads(pickle.dumps(pipeline))
+    assert torch.equal(pipeline(FILM), copied(FILM))

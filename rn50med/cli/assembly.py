@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from rn50med.cli.arguments import PARSER_MODE, Ready, parse
 from rn50med.data.datamodule import ManifestDataModule
+from rn50med.data.splits import split_lines
 from rn50med.data.transforms import Transforms
 from rn50med.errors import RecipeError
 from rn50med.model.heads import Head
@@ -218,9 +219,10 @@ def tell(facts: Mapping[str, Any]) -> None:
     """
     if facts["synthetic"]:
         log.info("data: SYNTHETIC images, drawn by rn50med from a seed; figures say nothing about patients")
-    for split, counts in facts["splits"].items():
-        classes = ", ".join(f"{n} {name}" for name, n in counts["classes"].items())
-        log.info("%-5s %5d patients, %6d images: %s", split, counts["patients"], counts["images"], classes)
+    for step in facts["flow"]:
+        log.info("left out: %d images (%s)", step["images"], step["what"])
+    for line in split_lines(facts["splits"]):
+        log.info("%s", line)
     log.info("splits: %s", facts["split_origin"])
     for finding in facts["findings"]:
         log.info("%s (%s): %s", finding["severity"], finding["code"], finding["message"])

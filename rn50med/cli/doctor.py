@@ -17,13 +17,18 @@ def run(argv: Sequence[str]) -> int:
     """Print a line for each thing that a run needs.
 
     Args:
-        argv: Options after ``doctor``; there are none.
+        argv: Options after ``doctor``.
 
     Returns:
         0, or 1 if something does not work.
     """
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    Options("doctor", "Say what this machine can do: each thing is tried.").parse_args(list(argv))
+    parser = Options("doctor", "Say what this machine can do: each thing is tried.")
+    parser.add_argument("--cache", help="the cache to tell of, where it is not the usual one")
+    parser.add_argument("--clear-cache", action="store_true", help="remove the cache, and do nothing else")
+    options = parser.parse_args(list(argv))
+    if options.clear_cache:
+        return _clear_cache(options.cache)
     checks: dict[str, Callable[[], str]] = {
         "versions": _versions,
         "accelerator": _accelerator,
@@ -31,6 +36,7 @@ def run(argv: Sequence[str]) -> int:
         "decoders": _decoders,
         "weights": _weights,
         "disk": _disk,
+        "cache": lambda: _cache(options.cache),
         "tracker": _tracker,
         "network": _network,
     }
@@ -108,6 +114,25 @@ def _weights() -> str:
 def _disk() -> str:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     return f"{free:.0f} GiB free in the working folder; a run takes about 0.6 GiB"
+
+
+def _cache(option: str | None) -> str:
+    from rn50med.data.cache.place import cache_place, occupied  # noqa: PLC0415
+
+    place = cache_place(option)
+    if place is None:
+        return "none (RN50MED_CACHE)"
+    size = occupied(place) / 2**20
+    return f"{place}: {size:.0f} MiB; --clear-cache removes it, --data.cache DIR puts it elsewhere"
+
+
+def _clear_cache(option: str | None) -> int:
+    from rn50med.data.cache.place import cache_place, clear  # noqa: PLC0415
+
+    place = cache_place(option)
+    freed = 0 if place is None else clear(place)
+    sys.stdout.write(f"{place}: {freed / 2**20:.0f} MiB removed\n")
+    return 0
 
 
 def _tracker() -> str:

@@ -10,8 +10,8 @@ from rn50med.errors import listed
 
 if TYPE_CHECKING:
     from rn50med.data.findings import Finding
-    from rn50med.data.inspection import Inspection
     from rn50med.data.guess import Guess
+    from rn50med.data.inspection import Inspection
 
 _ORDER = ("error", "warning", "info")
 _WIDTH = 100

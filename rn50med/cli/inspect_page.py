@@ -56,7 +56,7 @@ def _findings(found: Inspection, transforms: Transforms | None) -> list[dict[str
             "severity": "allowed" if f.severity == "error" and f.code in found.allowed else f.severity,
             "code": f.code,
             "message": f.message,
-            "remedy": f.remedy,
+            "remedy": f.remedy.rstrip("."),
             "rows": listed(f.rows, _MOST_ROWS),
             "pictures": [] if transforms is None else thumbnails(found, f.rows, transforms),
         }

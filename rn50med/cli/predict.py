@@ -28,7 +28,9 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--images", required=True, nargs="+", help="files, folders, or a table with an image column"
     )
-    parser.add_argument("--output", type=Path, help="a .csv file, new; standard output where it is not given")
+    parser.add_argument(
+        "--output", type=Path, help="a .csv or .parquet file, new; standard output where it is not given"
+    )
     parser.add_argument(
         "--trust", action="append", default=[], help="import this module, which the run's parts need"
     )
@@ -58,8 +60,8 @@ def run(argv: Sequence[str]) -> int:
 def _check_output(output: Path | None) -> None:
     if output is None:
         return
-    if output.suffix.lower() != ".csv":
-        raise RecipeError(f"--output {output}: is no .csv file; name one.")
+    if output.suffix.lower() not in {".csv", ".parquet"}:
+        raise RecipeError(f"--output {output}: is no .csv or .parquet file; name one.")
     if output.exists():
         raise StorageError(f"--output {output}: is there already; give a new file.")
     if not output.parent.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from rn50med.recipe import load_recipe
 
 if TYPE_CHECKING:
     from rn50med.data.datamodule import ManifestDataModule
+    from rn50med.training.module import FineTuneModule
+
+log = logging.getLogger("rn50med.test")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -61,6 +65,7 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
         assembly = Assembly(prepare([*words, "--data.unsplit", "test"]))
     module = FineTuneModule.load_from_checkpoint(checkpoint)
     tell(assembly.data.prepared.audit)
+    _check_pixels(module, assembly.data)
     _stop_on_seen_images(folder, assembly.data, own)
     name = options.split if own else Path(source).resolve().stem
     place, metrics = evaluate_again(
@@ -69,6 +74,19 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     sys.stdout.write(table(metrics))
     sys.stdout.write(f"{place}\n")
     return 0
+
+
+def _check_pixels(module: FineTuneModule, data: ManifestDataModule) -> None:
+    """Stop where images are read in another way than the run's, and tell of kinds that it did not learn."""
+    from rn50med.data.contract import kind_of  # noqa: PLC0415
+
+    contract = module.pixel_contract
+    if contract is None:
+        return
+    contract.check_reader(data.reader)
+    kinds = [kind_of(seen.facts) for seen in data.inspection().seen if seen is not None]
+    if (strange := contract.strange(kinds)) is not None:
+        log.warning("warning (strange-images): %s", strange)
 
 
 def _refuse_idle(rest: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -176,9 +176,12 @@ class ManifestDataModule(LightningDataModule):
         return self._prepared
 
     @property
-    def contract(self) -> Mapping[str, Any]:
-        """How the images are read and of which kinds they are, in plain types, for a checkpoint."""
-        return PixelContract(self.reader, kinds_of(self.inspection().seen)).plain()
+    def contract(self) -> PixelContract:
+        """How the images are read, and of which kinds those of train and val are."""
+        found = self.inspection()
+        splits = found.manifest.column("split")
+        learnt = [seen for seen, split in zip(found.seen, splits, strict=True) if split != "test"]
+        return PixelContract(self.reader, kinds_of(learnt))
 
     @property
     def manifest(self) -> Manifest:
@@ -224,16 +227,14 @@ class ManifestDataModule(LightningDataModule):
                 "batch norm needs batches of 2 or more, better 8."
             )
         names = self.manifest.column("image")
-        dataset = ImageDataset(
-            self.prepared.images, names, self._targets, self.transforms, train, self.seed
-        )
+        dataset = ImageDataset(self.prepared.images, names, self._targets, self.transforms, train, self.seed)
         # A generator of its own: a loader that drew its seed from the global one would move dropout.
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=as_it_is,
+            collate_fn=as_it_is,  # type: ignore[arg-type]  # the dataset collates
             drop_last=train and self._leaves_a_poor_batch(len(sampler)),
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -117,7 +117,8 @@ class ImageDataset(Dataset[Batch]):
             while cause.__cause__ is not None:  # MONAI wraps every error in one of its own
                 cause = cause.__cause__
             raise DataError(
-                f"{self.names[row]}: its transform failed ({type(cause).__name__}: {cause}); mend the transform."
+                f"{self.names[row]}: its transform failed ({type(cause).__name__}: {cause}); "
+                "mend the transform."
             ) from error
 
 

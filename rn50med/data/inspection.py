@@ -20,7 +20,7 @@ class Inspection:
         name: Of the source, without its path.
         manifest: With its splits, where they could be made.
         seen: What was seen of each image; None where it cannot be read.
-        images: Prepared; None where something is wrong with any.
+        images: Prepared, those that can be read.
         findings: All of them; the gravest stop `fit`.
         audit: Facts for run folder and report, without names.
         allowed: Codes of findings that do not stop.
@@ -29,7 +29,7 @@ class Inspection:
     name: str
     manifest: Manifest
     seen: tuple[Seen | None, ...]
-    images: PreparedImages | None
+    images: PreparedImages
     findings: tuple[Finding, ...]
     audit: dict[str, Any]
     allowed: frozenset[str]

@@ -187,7 +187,11 @@ class _Parser:
             )
         self._at += 1
         value = self._name("a value is missing", frozenset())
-        return Comparison(column, sign, (value,)) if sign in ORDER else Comparison(column, "in", (value,), _SAME[sign])
+        return (
+            Comparison(column, sign, (value,))
+            if sign in ORDER
+            else Comparison(column, "in", (value,), _SAME[sign])
+        )
 
     def _values(self) -> tuple[str, ...]:
         self._need("(")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from rn50med.data.cache import prepared
+from rn50med.data.contract import kind_of
 from rn50med.data.manifest import ROW, Columns, find_columns
-from rn50med.data.pixels import read_image
-from rn50med.data.sources import IMAGE_SUFFIXES, SEPARATORS, read_table
+from rn50med.data.readers import Image, Reader
+from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
 from rn50med.data.transforms import Transforms
 from rn50med.errors import DataError, StorageError
 from rn50med.evaluation.predictions import stored
@@ -24,6 +27,8 @@ from rn50med.parts import build
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import exact
 from rn50med.training.run import Run
+
+log = logging.getLogger(__name__)
 
 BATCH = 32
 """Images that are predicted together; 32 bits give the same numbers whatever it is, to rounding."""
@@ -66,7 +71,7 @@ def find_images(places: Sequence[str | Path]) -> list[Item]:
     """List the images that files, folders and tables stand for.
 
     Args:
-        places: Image files; folders, with all PNG and JPEG files below them; tables with an image column.
+        places: Image files; folders, with all images below them; tables with an image column.
 
     Raises:
         DataError: If a place is not there, or holds no images.
@@ -79,13 +84,13 @@ def find_images(places: Sequence[str | Path]) -> list[Item]:
 
 def _items(place: Path) -> list[Item]:
     if place.is_dir():
-        paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not paths:
-            raise DataError(f"{place}: holds no PNG or JPEG images; give another folder.")
-        return [Item(path.as_posix(), path) for path in paths]
+        names = list_images(place).names
+        if not names:
+            raise DataError(f"{place}: holds no images; give another folder.")
+        return [Item((place / name).as_posix(), place / name) for name in names]
     if not place.is_file():
         raise DataError(f"{place}: there is no such file or folder; mend the path after --images.")
-    if place.suffix.lower() not in SEPARATORS:
+    if place.suffix.lower() not in TABLE_SUFFIXES:
         return [Item(place.as_posix(), place)]
     table = read_table(place)
     have = [str(column) for column in table.columns if column != ROW]
@@ -115,8 +120,12 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.eval().to(device)
     with exact():
-        logits, errors = _logits(module, items, device)
-    return _frame(module, items, logits, errors)
+        answers = _answers(module, items, device)
+    contract = module.pixel_contract
+    strange = contract.strange(filter(None, answers.kinds)) if contract is not None else None
+    if strange is not None:
+        log.warning("predict: %s", strange)
+    return _frame(module, items, answers)
 
 
 def load_for_prediction(run: str | Path) -> FineTuneModule:
@@ -137,36 +146,55 @@ def load_for_prediction(run: str | Path) -> FineTuneModule:
     return module
 
 
-def _logits(
-    module: FineTuneModule, items: Sequence[Item], device: torch.device
-) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """Return each image's logits, ``nan`` where it cannot be read, and its error, empty where it can."""
+@dataclass(frozen=True)
+class _Answers:
+    """What came of each image.
+
+    Args:
+        logits: ``nan`` where it cannot be read, ``(N, K)``.
+        errors: Empty where it can.
+        kinds: Of images, as the pixel contract has them; empty where it cannot.
+    """
+
+    logits: np.ndarray[Any, Any]
+    errors: list[str]
+    kinds: list[str]
+
+
+def _answers(module: FineTuneModule, items: Sequence[Item], device: torch.device) -> _Answers:
+    """Read the images as the run did, and ask the network."""
     transforms = build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
+    contract = module.pixel_contract
+    reader = Reader() if contract is None else contract.reader
     logits = np.full((len(items), module.task.num_outputs), np.nan)
-    errors = [""] * len(items)
-    for positions, outcomes in _read(items, transforms):
+    errors, kinds = [""] * len(items), [""] * len(items)
+    for positions, outcomes in _read(items, reader, transforms):
         good: dict[int, Tensor] = {}
         for row, outcome in zip(positions, outcomes, strict=True):
-            if isinstance(outcome, Tensor):
-                good[row] = outcome
-            else:
+            if isinstance(outcome, str):
                 errors[row] = outcome
+            else:
+                good[row], kinds[row] = outcome
         if good:
             with torch.inference_mode():
                 answer = module(torch.stack(list(good.values())).to(device))
             logits[list(good)] = answer.double().cpu().numpy()
-    return stored(logits), errors
+    return _Answers(stored(logits), errors, kinds)
 
 
-def _read(items: Sequence[Item], transforms: Transforms) -> Iterator[tuple[list[int], list[Tensor | str]]]:
+def _read(
+    items: Sequence[Item], reader: Reader, transforms: Transforms
+) -> Iterator[tuple[list[int], list[tuple[Tensor, str] | str]]]:
+    """Yield positions with their images and kinds, or with what is wrong."""
     prepare, evaluate = transforms.prepare, transforms.eval
 
-    def read(item: Item) -> Tensor | str:
+    def read(item: Item) -> tuple[Tensor, str] | str:
         try:
-            image: Tensor = evaluate(prepare(read_image(item.path)))
+            image: Image = reader.read(item.path)
+            tensor: Tensor = evaluate(prepared(image, prepare))
         except DataError as error:
             return str(error)
-        return image
+        return tensor, kind_of(image.facts)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(items), BATCH):
@@ -174,10 +202,8 @@ def _read(items: Sequence[Item], transforms: Transforms) -> Iterator[tuple[list[
             yield rows, list(pool.map(read, [items[row] for row in rows]))
 
 
-def _frame(
-    module: FineTuneModule, items: Sequence[Item], logits: np.ndarray[Any, Any], errors: Sequence[str]
-) -> pd.DataFrame:
+def _frame(module: FineTuneModule, items: Sequence[Item], answers: _Answers) -> pd.DataFrame:
     columns: dict[str, Any] = {"image": [i.name for i in items], "patient": [i.patient for i in items]}
-    columns |= module.task.output_columns(logits, module.operating_point)
-    columns["status"] = ["error" if error else "ok" for error in errors]
-    return pd.DataFrame(columns | {"error": list(errors)})
+    columns |= module.task.output_columns(answers.logits, module.operating_point)
+    columns["status"] = ["error" if error else "ok" for error in answers.errors]
+    return pd.DataFrame(columns | {"error": answers.errors})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +19,15 @@ import pandas as pd
 import torch
 
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.errors import RecipeError, StorageError
+from rn50med.data.splits import write_splits
+from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
 from rn50med.recipe import dump_yaml
 from rn50med.tasks import Task
+
+log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "RN50MED_RUN_FOLDER"
 """Environment variable by which the first process tells the others the run folder."""
@@ -92,19 +97,27 @@ def check_empty(folder: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all.
+    """Write a file that only its owner can read, whole or not at all.
 
     Args:
         path: The file.
         text: What it holds.
     """
+    with _draft(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Yield a place beside a file, which becomes that file once it is written, for its owner alone."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with os.fdopen(
-        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8"
-    ) as file:
-        file.write(text)
-    partial.replace(path)
+    try:
+        partial.touch(mode=PRIVATE)
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
@@ -147,6 +160,22 @@ def write_manifest(folder: Path, data: ManifestDataModule) -> None:
     write_private(folder / "manifest.csv", data.manifest.table.to_csv(index=False, lineterminator="\n"))
 
 
+def write_split_file(folder: Path, data: ManifestDataModule) -> None:
+    """Write ``splits.json``, to which a later run can be held.
+
+    Args:
+        folder: The run folder.
+        data: Prepared.
+    """
+    table, origin = data.manifest.table, data.prepared.audit["split_origin"]
+    try:
+        write_splits(
+            folder / "splits.json", table["sha256"].tolist(), table["split"].tolist(), origin, data.seed
+        )
+    except DataError as error:  # of a leak that was allowed
+        log.warning("splits.json: is not written, since %s", str(error).partition(": ")[2])
+
+
 def prediction_frame(
     task: Task, predictions: Predictions, data: ManifestDataModule, point: Thresholds
 ) -> pd.DataFrame:
@@ -168,9 +197,13 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write a prediction file.
 
     Args:
-        path: The file.
+        path: The file, ``.csv`` or ``.parquet``.
         frame: Its rows.
     """
+    if path.suffix.lower() == ".parquet":
+        with _draft(path) as partial:
+            frame.to_parquet(partial, engine="pyarrow", index=False)
+        return
     text = frame.to_csv(index=False, float_format=f"%.{SIGNIFICANT_DIGITS}g", lineterminator="\n")
     write_private(path, text)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from rn50med.data.contract import PixelContract
 from rn50med.errors import NumericalError, RecipeError, listed
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
@@ -83,6 +84,7 @@ class FineTuneModule(LightningModule):
         self.operating_point: Thresholds = None
         self.load_report: LoadReport | None = None
         self.preprocessing: Specification | None = None
+        self.pixel_contract: PixelContract | None = None
         self.predictions: dict[str, Predictions] = {}
         self._tables = {
             split: PredictionTable(task.num_outputs, task.target_shape) for split in ("val", "test")
@@ -134,6 +136,9 @@ class FineTuneModule(LightningModule):
         if isinstance(transforms, Part):
             self._check_channels(getattr(transforms, "channels", None))
             self.preprocessing = transforms.specification()
+        contract = getattr(getattr(self._trainer, "datamodule", None), "contract", None)
+        if stage == "fit" and isinstance(contract, PixelContract):
+            self.pixel_contract = contract
         theirs = getattr(getattr(self._trainer, "datamodule", None), "task", None)
         if isinstance(theirs, Task) and theirs.classes != self.task.classes:
             raise RecipeError(
@@ -249,6 +254,7 @@ class FineTuneModule(LightningModule):
             "module": self.specification,
             "classes": list(self.task.classes),
             "preprocessing": self.preprocessing,
+            "pixels": None if self.pixel_contract is None else self.pixel_contract.plain(),
             "operating_point": as_plain(self.operating_point),
         }
 
@@ -257,4 +263,6 @@ class FineTuneModule(LightningModule):
         kept = checkpoint[CHECKPOINT_KEY]
         self.operating_point = from_plain(kept["operating_point"])
         self.preprocessing = kept["preprocessing"]
+        pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
+        self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
         self._trained = True

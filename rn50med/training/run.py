@@ -20,7 +20,14 @@ from rn50med.evaluation.operating_point import as_plain
 from rn50med.evaluation.report import write_report
 from rn50med.training.checkpoints import CHECKPOINT_KEY, Best, Last, read_checkpoint
 from rn50med.training.facts import run_facts
-from rn50med.training.folder import PRIVATE, mark_latest, write_json, write_manifest, write_recipe
+from rn50med.training.folder import (
+    PRIVATE,
+    mark_latest,
+    write_json,
+    write_manifest,
+    write_recipe,
+    write_split_file,
+)
 from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
 from rn50med.training.module import FineTuneModule
 from rn50med.training.tracking import finish
@@ -96,6 +103,7 @@ class Recorder(Callback):
             mark_latest(self.plan.folder)
         write_recipe(self.plan.folder, recipe)
         write_manifest(self.plan.folder, self.data)
+        write_split_file(self.plan.folder, self.data)
         write_json(self.plan.folder / "audit.json", self.data.prepared.audit)
 
 

@@ -17,7 +17,15 @@ from rn50med.network import is_offline
 
 PLACES = frozenset(
     {
-        "source", "root", "where", "split_file", "output", "weights", "cache", "default_root_dir", "dirpath",
+        "source",
+        "root",
+        "where",
+        "split_file",
+        "output",
+        "weights",
+        "cache",
+        "default_root_dir",
+        "dirpath",
         "ckpt_path",
     }
 )

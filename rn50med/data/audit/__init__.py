@@ -1,6 +1,7 @@
 """What is wrong with images, labels and splits, and the facts on them: pure checks that the gate runs.
 
-Each check returns findings and raises nothing; `stop_on_leaks` and its kind raise, for those who want that.
+Each check returns findings and raises nothing. A finding's message names no image and no patient; its details
+may, and are never kept.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from rn50med.data.audit.labels import (
     conflicting_labels,
     missing_classes,
     patients_of_several_classes,
-    rare_classes,
-    stop_on_single_class,
-    stop_on_untrained_class,
 )
-from rn50med.data.audit.leakage import copies, identical_images, leakage, leaks, stop_on_leaks
+from rn50med.data.audit.leakage import copies, leakage
 from rn50med.data.audit.near import near_findings
 from rn50med.data.audit.pixels import faults_found, image_findings, rows_found
 from rn50med.data.audit.strength import expected_interval
@@ -26,8 +24,7 @@ from rn50med.data.findings import Finding
 
 __all__ = [
     "CODES", "LEAKS", "Finding", "audit", "class_balance", "conflicting_labels", "copies", "duplicate_rows",
-    "expected_interval", "faults_found", "identical_images", "image_findings", "images", "leakage", "leaks",
-    "missing_classes", "near_findings", "patients_of_several_classes", "patients_unique", "rare_classes",
-    "rows_found", "split_table", "stop_on_leaks", "stop_on_single_class", "stop_on_untrained_class",
+    "expected_interval", "faults_found", "image_findings", "images", "leakage", "missing_classes",
+    "near_findings", "patients_of_several_classes", "patients_unique", "rows_found", "split_table",
     "studies_of_two_patients", "study_keys",
 ]  # fmt: skip

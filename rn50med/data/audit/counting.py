@@ -57,8 +57,9 @@ def studies(manifest: Manifest) -> list[str | None]:
         return [None] * len(manifest)
     names = [name or None for name in manifest.column("study")]
     patients = manifest.column("patient")
-    owners = [len({patients[row] for row in rows}) for rows in groups(names).values()]
-    numbered = sum(owner > 1 for owner in owners) > len(owners) / 5
+    members = groups(names).values()
+    shared = sum(len(rows) for rows in members if len({patients[row] for row in rows}) > 1)
+    numbered = shared > sum(map(len, members)) / 2
     return [None] * len(names) if numbered else list(names)
 
 

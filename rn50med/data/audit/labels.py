@@ -10,38 +10,7 @@ from rn50med.data.audit.counting import MOST_DETAILS, Hashed, groups, lines_of, 
 from rn50med.data.findings import Finding
 from rn50med.data.manifest import Manifest
 from rn50med.data.splits import SPLITS
-from rn50med.errors import DataError, listed
 from rn50med.tasks import UNKNOWN, Task
-
-
-def stop_on_single_class(manifest: Manifest, task: Task) -> None:
-    """Stop where there is nothing to tell apart.
-
-    Args:
-        manifest: Its splits do not matter.
-        task: Knows the classes.
-
-    Raises:
-        DataError: If only one class is there.
-    """
-    if said := task.single(manifest.rows()):
-        raise DataError(f"{manifest.name}: {said}.")
-
-
-def stop_on_untrained_class(manifest: Manifest, task: Task) -> None:
-    """Stop where train has no image of a class.
-
-    Args:
-        manifest: With its splits.
-        task: Knows the classes.
-
-    Raises:
-        DataError: If train lacks a class.
-    """
-    if missing := listed(task.untrained(_of_split(manifest, "train"))):
-        raise DataError(
-            f"{manifest.name}: train has no image of class {missing}; add some, or take the class out."
-        )
 
 
 def missing_classes(manifest: Manifest, task: Task) -> list[Finding]:
@@ -101,30 +70,6 @@ def _contradict(targets: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]]) -
     most = np.where(known, stacked, np.iinfo(np.int64).min).max(axis=0)
     least = np.where(known, stacked, np.iinfo(np.int64).max).min(axis=0)
     return bool((most > least).any())
-
-
-def rare_classes(manifest: Manifest, task: Task, folds: int = 5) -> list[Finding]:
-    """Report classes with fewer patients than there are folds, so that some fold has none of them.
-
-    Args:
-        manifest: Its splits do not matter; its rows have no fault.
-        task: Knows the classes.
-        folds: Patient-wise folds to be made.
-    """
-    found = []
-    for name, (positive, negative) in patients_of_classes(manifest, task).items():
-        for held, which in ((len(positive), ""), (len(negative), "not ")):
-            if 0 < held < folds and (not which or task.target_shape != ()):
-                found.append(
-                    Finding(
-                        "rare-class",
-                        "error",
-                        f"{many(held, 'patient')} with images that are {which}{name}: too few for {folds} "
-                        "patient-wise folds.",
-                        "add patients, join or drop the class, or give a split column",
-                    )
-                )
-    return found
 
 
 def patients_of_classes(

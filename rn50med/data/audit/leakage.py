@@ -6,11 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from rn50med.data.audit.counting import MOST_DETAILS, Hashed, groups, lines_of, many, names_of, studies
-from rn50med.data.faults import MOST_SHOWN
 from rn50med.data.findings import Finding
 from rn50med.data.manifest import Manifest
 from rn50med.data.splits import SPLITS
-from rn50med.errors import DataError
 
 _ONE_SPLIT = "put all images of a {} in one split, or the test score is of patients seen in training"
 
@@ -49,60 +47,6 @@ def copies(manifest: Manifest, seen: Sequence[Hashed | None], given: Sequence[st
             "images of equal pixels in files of other bytes",
         ),
     ]  # fmt: skip
-
-
-def identical_images(
-    manifest: Manifest, contents: Sequence[str | None], given: Sequence[str]
-) -> list[Finding]:
-    """Report groups of byte-identical images, by the split that the source gives.
-
-    Args:
-        manifest: The images.
-        contents: Hash of each image's bytes; None where it cannot be read.
-        given: Split of each image as the source gives it, or the made one where it gives none.
-    """
-    return _copies(manifest, contents, given, "identical-images", "byte-identical images")
-
-
-def leaks(manifest: Manifest, contents: Sequence[str]) -> list[str]:
-    """Return a sentence for each patient and each identical image that stands in two splits.
-
-    Args:
-        manifest: With its splits.
-        contents: Hash of each image's bytes.
-    """
-    patients = _in_two(manifest, groups(manifest.column("patient")))
-    images = _in_two(manifest, groups(contents))
-    return [f"patient {patient!r} is in splits {where}" for patient, _, where in patients] + [
-        f"images {names_of(manifest, members)} are identical and in splits {where}"
-        for _, members, where in images
-    ]
-
-
-def stop_on_leaks(manifest: Manifest, contents: Sequence[str], allow: bool) -> list[Finding]:
-    """Stop where a patient or an identical image is in two splits, unless that is allowed.
-
-    Args:
-        manifest: With the splits of its source.
-        contents: Hash of each image's bytes.
-        allow: Go on all the same; the finding goes into the report.
-
-    Raises:
-        DataError: If there is a leak and it is not allowed.
-    """
-    found = leaks(manifest, contents)
-    if not found:
-        return []
-    if not allow:
-        copied = " and all copies of an image" if any(text.startswith("images ") for text in found) else ""
-        remedy = f"{_ONE_SPLIT.format(f'patient{copied}')}."
-        if len(found) == 1:
-            raise DataError(f"{manifest.name}: {found[0]}; {remedy}")
-        more = [f"... and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
-        lines = "\n  ".join(found[:MOST_SHOWN] + more)
-        raise DataError(f"{manifest.name}: {len(found)} leaks between splits; {remedy}\n  {lines}")
-    message = f"{len(found)} patients or identical images stand in more than one split; this was allowed."
-    return [Finding("leakage", "error", message)]
 
 
 def _in_two(manifest: Manifest, members: dict[str, list[int]]) -> Iterator[tuple[str, list[int], str]]:

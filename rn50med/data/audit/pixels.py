@@ -60,7 +60,7 @@ def faults_found(faults: Sequence[tuple[int, str, ImageFault]]) -> list[Finding]
         Finding(
             code,
             "error",
-            f"{many(len(found), 'image')} {_meaning(code)}.",
+            f"Images that {_meaning(code)}: {len(found)}.",
             _remedy(str(fault) for _, _, fault in found),
             tuple(row for row, _, _ in found),
             tuple(f"row {row}: {name} {fault}" for row, name, fault in found),
@@ -239,6 +239,6 @@ def _notes(manifest: Manifest, seen: Sequence[Seen | None]) -> list[Finding]:
         for note in each.facts.notes if each is not None else ():
             noted.setdefault(note, []).append(position)
     return [
-        _finding(manifest, code, "info", f"{many(len(found), 'image')}: {CODES.get(code, code)}.", "", found)
+        _finding(manifest, code, "info", f"{CODES.get(code, code)}: {len(found)}.", "", found)
         for code, found in sorted(noted.items())
     ]

@@ -34,7 +34,7 @@ def auroc_half_width(positives: int, negatives: int, auroc: float = ASSUMED) -> 
 
     Example:
         >>> round(auroc_half_width(50, 50), 3)
-        0.075
+        0.077
     """
     first = auroc / (2 - auroc)
     second = 2 * auroc**2 / (1 + auroc)
@@ -53,7 +53,7 @@ def proportion_half_width(cases: int, share: float = ASSUMED) -> float:
 
     Example:
         >>> round(proportion_half_width(50), 3)
-        0.098
+        0.099
     """
     low, high = wilson(share, cases)
     return (high - low) / 2

@@ -37,8 +37,10 @@ def make_place(folder: Path) -> None:
     """
     tag = folder / "CACHEDIR.TAG"
     try:
-        if folder.is_dir() and any(folder.iterdir()) and not tag.exists() and not (folder / "lock").exists():
-            raise StorageError(f"{folder}: holds something else than a cache; name another with --data.cache.")
+        if folder.is_dir() and any(folder.iterdir()) and not tag.exists():
+            raise StorageError(
+                f"{folder}: holds something else than a cache; name another folder with --data.cache."
+            )
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)  # made by `mkdir -p`, it has the mode of the mask
         tag.write_text(_TAG, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -112,8 +113,6 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Remove what was written."""
-        try:
+        with suppress(OSError):  # a full disk: what is buffered cannot be written, and is not wanted
             self._file.close()
-        except OSError:  # a full disk: what is buffered cannot be written, and is not wanted
-            pass
         self._partial.unlink(missing_ok=True)

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from rn50med.data.cells import ROW
+from rn50med.data.faults import Faults
 from rn50med.data.guess.columns import default_columns, guess_columns
 from rn50med.data.guess.domain import guess_domain, sample
 from rn50med.data.guess.labels import MOST_CLASSES, Labels, guess_labels, one_column
 from rn50med.data.guess.recipe_text import recipe_text
-from rn50med.data.manifest import SPLIT_WORDS
+from rn50med.data.manifest import SPLIT_WORDS, Columns
 from rn50med.data.readers import Image, Reader
-from rn50med.data.sources import list_images, read_table
+from rn50med.data.sources import TABLE_SUFFIXES, list_images, open_source, read_table
 from rn50med.errors import DataError, listed
+from rn50med.tasks import Binary
 
 __all__ = ["Guess", "guess", "recipe_text"]
 
@@ -40,7 +42,7 @@ class Guess:
 
 
 def guess(source: str, given: Mapping[str, str] | None = None) -> Guess:
-    """Return a recipe for a table, a folder of class folders, or the phantom.
+    """Return a recipe for a source of any kind.
 
     Args:
         source: As `fit` takes it.
@@ -58,12 +60,9 @@ def guess(source: str, given: Mapping[str, str] | None = None) -> Guess:
         return Guess("Binary", options, {"source": source}, "Radiograph", reasons)
     if path.is_dir():
         return _of_folder(path, said)
-    if path.is_file() and path.suffix.casefold() != ".npz":
+    if path.is_file() and path.suffix.casefold() in TABLE_SUFFIXES:
         return _of_table(path, said)
-    raise DataError(
-        f"{source}: nothing to guess a recipe from; give a table or a folder of class folders, or "
-        "name a recipe with --recipe (`rn50med recipes` lists them)."
-    )
+    return _of_other(source, said)
 
 
 def _of_table(path: Path, said: Mapping[str, str]) -> Guess:
@@ -83,7 +82,7 @@ def _of_table(path: Path, said: Mapping[str, str]) -> Guess:
     data |= {"columns": columns} if columns else {}
     root = Path(said.get("root", path.parent))
     images = [] if "join" in said else _images(root, table[roles.columns["image"]].tolist())
-    reasons = {f"data.columns.{role}": text for role, text in roles.reasons.items() if role != "where"}
+    reasons = {f"data.columns.{role}": text for role, text in roles.reasons.items() if role in columns}
     reasons |= (
         {"data.where": roles.reasons["where"]} if "where" in roles.reasons and "where" not in said else {}
     )
@@ -121,8 +120,25 @@ def _of_folder(path: Path, said: Mapping[str, str]) -> Guess:
     return _with_domain(labels, data, reasons, images, [path.resolve().name])
 
 
+def _of_other(source: str, said: Mapping[str, str]) -> Guess:
+    """Return a recipe for a source that makes a table of its own, such as MedMNIST's."""
+    opened = open_source(source, said.get("root"))
+    patient = said.get("columns.patient", "image")
+    probe = Binary(negative="absent", positive="present")  # any task: its classes are still to be found
+    found = opened.find(probe, Columns(patient=patient), Faults(opened.name))
+    roles = [str(name) for name in vars(found.columns).values() if name]
+    labels = guess_labels(found.table.drop(columns=[ROW]), ["split", *roles], opened.name)
+    names = found.table["image"].tolist()
+    images = sample(names, lambda name: found.images.read(name).image)
+    place = Path(source).absolute().as_posix() if Path(source).exists() else source
+    data = {"source": place, "columns": {"patient": patient}}
+    reasons = {"data.columns.patient": "the source does not say who the patients are: CHECK"}
+    return _with_domain(labels, data, {} if "columns.patient" in said else reasons, images, [opened.name])
+
+
 def _images(root: Path, names: Sequence[str]) -> list[Image]:
-    return sample([root / name for name in names], Reader())
+    reader = Reader()
+    return sample(names, lambda name: reader.read(root / name))
 
 
 def _with_domain(

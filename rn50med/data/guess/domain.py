@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from rn50med.data.readers import Image, ImageFault, Reader
+from rn50med.data.readers import Image, ImageFault
 
 SAMPLE = 16
 """Images that are opened for a guess."""
@@ -51,18 +50,18 @@ class Domain:
     reason: str
 
 
-def sample(files: Sequence[Path], reader: Reader) -> list[Image]:
+def sample(names: Sequence[str], read_one: Callable[[str], Image]) -> list[Image]:
     """Read some images, evenly spaced; those that cannot be read are left out.
 
     Args:
-        files: All of them.
-        reader: Reads them.
+        names: Of all of them.
+        read_one: Reads one.
     """
-    chosen = np.unique(np.linspace(0, max(len(files) - 1, 0), SAMPLE).astype(int)).tolist() if files else []
+    chosen = np.unique(np.linspace(0, max(len(names) - 1, 0), SAMPLE).astype(int)).tolist() if names else []
     read = []
     for position in chosen:
         try:
-            read.append(reader.read(files[position]))
+            read.append(read_one(names[position]))
         except ImageFault:
             continue
     return read

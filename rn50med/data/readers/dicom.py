@@ -58,24 +58,11 @@ def decode(content: bytes, options: Reader) -> Image:
     Raises:
         ImageFault: If it is no image, or cannot be decoded.
     """
-    dataset = _opened(content, options)
     try:
+        dataset = _opened(content, options)
+        if not any(name in dataset for name in PIXELS):
+            _refuse_object(dataset)
         return _image(dataset, options)
-    except ImageFault:
-        raise
-    except Exception as error:  # a damaged header lacks what pydicom needs, in as many ways
-        raise ImageFault(f"cannot be decoded: {_sentence(error)}; copy the file again", "damaged") from error
-
-
-def _opened(content: bytes, options: Reader) -> Dataset:
-    from pydicom import dcmread  # noqa: PLC0415 - only when such a file is met
-
-    quiet("pydicom")
-    logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values, which may be names
-    try:
-        _refuse_bomb(content, options)
-        # The preamble may lack: `reads` has seen that it is DICOM
-        dataset = dcmread(BytesIO(content), force=True)
     except ImageFault:
         raise
     except Exception as error:  # pydicom raises many kinds for a damaged file
@@ -83,9 +70,16 @@ def _opened(content: bytes, options: Reader) -> Dataset:
         raise ImageFault(
             f"cannot be decoded: {_sentence(error)}; copy the file again", "truncated" if cut else "damaged"
         ) from error
-    if not any(name in dataset for name in PIXELS):
-        _refuse_object(dataset)
-    return dataset
+
+
+def _opened(content: bytes, options: Reader) -> Dataset:
+    from pydicom import dcmread  # noqa: PLC0415 - only when such a file is met
+
+    quiet("pydicom")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values, which may be names
+    _refuse_bomb(content, options)
+    # The preamble may lack: `reads` has seen that it is DICOM
+    return dcmread(BytesIO(content), force=True)
 
 
 def _refuse_bomb(content: bytes, options: Reader) -> None:

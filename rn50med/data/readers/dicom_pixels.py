@@ -6,15 +6,19 @@ import struct
 from typing import TYPE_CHECKING, NoReturn
 
 from rn50med.data.readers.checks import refuse_short
+from rn50med.data.readers.dicom_jpeg import is_sound
 from rn50med.data.readers.image import ImageFault, Values
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
-PLUGINS = ("", "pydicom", "pillow", "pylibjpeg", "pyjpegls", "gdcm")
+PLUGINS = ("pydicom", "pillow", "pylibjpeg", "pyjpegls")
 """Decoders in the order in which they are tried: those that every installation has come first, so that
 one more package makes more files readable and changes no value of those that were."""
+
+LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+"""What GDCM alone decodes. It is asked for nothing else, as an unsound frame makes it end the process."""
 
 EXTENDED = "1.2.840.10008.1.2.4.51"
 PACKAGES = {
@@ -62,11 +66,8 @@ def stored_frame(dataset: Dataset, at: int) -> tuple[Values, str]:
         _check_frame(dataset, syntax, at)
     else:
         _check_length(dataset)
-    plugins = (
-        [name for name in PLUGINS if name in decoder.available_plugins] if syntax.is_encapsulated else [""]
-    )
     fault: Exception | None = None
-    for plugin in plugins:
+    for plugin in _plugins(syntax, decoder.available_plugins):
         try:
             values, facts = decoder.as_array(dataset, index=at, decoding_plugin=plugin)
         except Exception as error:  # each decoder raises its own kinds; another may read it
@@ -75,6 +76,14 @@ def stored_frame(dataset: Dataset, at: int) -> tuple[Values, str]:
             native: Values = values.astype(values.dtype.newbyteorder("="), copy=False)
             return native, str(facts["photometric_interpretation"])
     return _refuse(dataset, syntax, decoder.available_plugins, fault)
+
+
+def _plugins(syntax: UID, available: tuple[str, ...]) -> list[str]:
+    """Return the decoders to try; uncompressed pixels need none, which pydicom calls an empty name."""
+    if not syntax.is_encapsulated:
+        return [""]
+    names = (*PLUGINS, "gdcm") if syntax in LOSSLESS_JPEG else PLUGINS
+    return [name for name in names if name in available]
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
@@ -140,6 +149,8 @@ def _check_frame(dataset: Dataset, syntax: UID, at: int) -> None:
         return
     if END not in frame[-16:]:  # some writers add bytes after the end
         raise ImageFault("is cut off: its pixels lack their end; copy the file again", "truncated")
+    if syntax in LOSSLESS_JPEG and not is_sound(frame, int(dataset.SamplesPerPixel)):
+        raise ImageFault("cannot be decoded: its lossless JPEG is damaged; copy the file again", "damaged")
     size, expected = _size(frame), (int(dataset.Rows), int(dataset.Columns))
     if size is not None and size != expected:
         raise ImageFault(

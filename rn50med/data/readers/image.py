@@ -32,7 +32,8 @@ class Facts:
     """What a file says of itself: never a name, a date or a place.
 
     Args:
-        format: ``PNG``, ``JPEG``, ``TIFF``, ``BMP``, ``WebP``, ``DICOM``, ``NIfTI``, ``NumPy``, ``phantom``.
+        format: ``PNG``, ``JPEG``, ``TIFF``, ``BMP``, ``WebP``, ``GIF``, ``DICOM``, ``NIfTI``, ``NumPy``,
+            ``phantom``.
         mode: Pillow's mode, DICOM's photometric interpretation, or an array's type.
         bits: Bits of a sample that are used.
         height: Rows.
@@ -44,7 +45,9 @@ class Facts:
         presentation: DICOM's PresentationIntentType.
         burned_in: DICOM's BurnedInAnnotation, upper case; empty where it is not said.
         units: ``HU`` where values are Hounsfield units, else empty.
-        notes: Codes of what was done that a reader of the report should know, such as ``cmyk``.
+        notes: Codes of what was done that a reader of the report should know: ``cmyk``,
+            ``sixteen-bit-colour`` (read at 8 bits), ``voi-lut`` (applied), ``no-window`` (none in the
+            header), ``padding`` (darkened).
     """
 
     format: str

@@ -167,6 +167,10 @@ def _damaged(error: Exception, name: str, content: bytes) -> ImageFault:
     if isinstance(error, PillowImage.DecompressionBombError):  # WebP's own, near the largest that it can be
         return ImageFault(f"cannot be decoded: {_sentence(error)}", "too-large")
     text = str(error).lower()
+    if any(word in text for word in ("unknown pixel mode", "cannot handle", "unsupported", "unknown data")):
+        return ImageFault(
+            f"is of a kind that Pillow does not read ({_sentence(error)}); save it as PNG", "unsupported"
+        )
     cut = any(word in text for word in ("truncated", "eof", "end of file", "not enough")) or _is_cut(
         name, content
     )

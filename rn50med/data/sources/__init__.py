@@ -15,15 +15,12 @@ from rn50med.data.sources.listing import IMAGE_SUFFIXES, Listing, has_image_name
 from rn50med.data.sources.phantom import PhantomSource
 from rn50med.data.sources.table import TableSource
 from rn50med.data.sources.tables import TABLE_SUFFIXES, read_table
-from rn50med.errors import DataError, listed, nearest
+from rn50med.errors import DataError, nearest
 
 __all__ = [
     "IMAGE_SUFFIXES", "TABLE_SUFFIXES", "FolderSource", "Found", "Listing", "PhantomSource", "Place",
     "Source", "TableSource", "has_image_name", "kinds", "list_images", "open_source", "read_table",
 ]  # fmt: skip
-
-
-SEPARATORS = TABLE_SUFFIXES  # until `predict` asks for TABLE_SUFFIXES
 
 
 def open_source(
@@ -77,7 +74,8 @@ def _below(base: type[Source]) -> Iterator[type[Source]]:
 def _no_source(source: str) -> DataError:
     """Return what to say of a source that nothing opens."""
     path = Path(source)
-    about = listed(sorted(kind.about for kind in kinds()))
+    *others, last = sorted(kind.about for kind in kinds())
+    about = f"{', '.join(others)}, or {last}"
     if path.is_file():
         return DataError(f"{source}: is no table or other source; give {about}.")
     beside = path.parent.glob("*") if path.parent.is_dir() else ()
@@ -85,4 +83,4 @@ def _no_source(source: str) -> DataError:
     words = {word: word for kind in kinds() for word in kind.words()}
     guess = nearest(path.name, [*by_name, *words])
     hint = f"did you mean {(by_name | words)[guess]!r}? " if guess else ""
-    return DataError(f"{source}: no such file, folder or word; {hint}give {about}.")
+    return DataError(f"{source}: no such table or folder; {hint}give {about}.")

@@ -183,8 +183,11 @@ class ArrayImages(Images):
         with self._lock:
             if split not in self._open:
                 member = self.arrays[split]
-                small = member.size <= _IN_MEMORY
-                self._open[split] = load(self.path, member) if small else self._mapped(member)
+                try:
+                    small = member.size <= _IN_MEMORY
+                    self._open[split] = load(self.path, member) if small else self._mapped(member)
+                except DataError as error:
+                    raise ImageFault(f"is in an .npz file whose {error}") from error
             return self._open[split]
 
     def _mapped(self, member: Member) -> NDArray[Any]:
@@ -203,7 +206,7 @@ class ArrayImages(Images):
             with ZipFile(self.path) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed.open(f"{member.name}.npy"), file, 2**20)
         except (BadZipFile, EOFError) as error:
-            raise ImageFault(f"is in an .npz file that is damaged ({error}); fetch it again") from error
+            raise DataError(f"member {member.name!r} is damaged ({error}); fetch the file again.") from error
         except OSError as error:
             raise StorageError(
                 f"{target.parent}: cannot unpack {self.path.name} ({error.strerror})."

@@ -53,7 +53,7 @@ class DicomTreeSource(Source):
     """
 
     kind = "dicom"
-    about = "a table with --data.root DIR --data.join KEYWORD for a tree of DICOM files"
+    about = "a table with --data.root and --data.join for a tree of DICOM files"
     joins = True
 
     @classmethod
@@ -73,14 +73,18 @@ class DicomTreeSource(Source):
         if labels.empty:
             raise DataError(f"{faults.source}: has no rows; write one row per {join}.")
         have = [str(name) for name in labels.columns if name != ROW]
-        roles = find_columns(columns, have, faults.source, (), task.columns)
+        outside = _outside(columns, have, join)
+        inside = replace(columns, **{role: getattr(Columns(), role) for role in outside})
+        roles = find_columns(inside, have, faults.source, (), task.columns)
         key = _key_column(join, roles, have, faults.source)
-        tree = self._tree(root, join)
+        asked_for = (name for name in outside.values() if is_keyword(name))
+        tags = tuple(dict.fromkeys((*asked_for, *(() if "patient" in roles else ("PatientID",)), *TAGS)))
+        tree = self._tree(root, tags, join)
         asked = self._asked(labels)
         rows = _rows_of(labels, key, asked, faults)
         lines = [int(line) for line in labels[ROW].tolist()]
         owners = _by_file(tree.names, rows, lines, faults) if join == FILE else _by_tag(tree, join, rows)
-        found = _joined(labels, tree, owners, roles)
+        found = _joined(labels, tree, owners, tags)
         if not len(found):
             raise DataError(f"{faults.source}: no image has a row; {_unlike(tree, join, rows)}")
         owned = {row for row in owners if row is not None}
@@ -113,10 +117,10 @@ class DicomTreeSource(Source):
         return holds(labels, where)
 
     @staticmethod
-    def _tree(root: Path, join: str) -> _Tree:
+    def _tree(root: Path, tags: tuple[str, ...], join: str) -> _Tree:
         """Read the headers of all files below the root."""
         listing = list_images(root)
-        wanted = tuple(dict.fromkeys(([] if join == FILE else [join]) + ["PatientID", *TAGS]))
+        wanted = tags if join == FILE else (*tags, join)
         read = read_headers([root / name for name in listing.names], wanted)
         names, headers, others = [], [], listing.others
         for name, header in zip(listing.names, read, strict=True):
@@ -129,6 +133,14 @@ class DicomTreeSource(Source):
             raise DataError(f"{root}: holds no DICOM images; give their folder with --data.root.")
         kind = "images" if join == FILE else "DICOM images"
         return _Tree(names, headers, (Step(f"files that are no {kind}", others),) if others else ())
+
+
+def _outside(columns: Columns, have: Sequence[str], join: str) -> dict[str, str]:
+    """Return the columns that were asked for and that not the table has, but the images."""
+    asked = {role: str(getattr(columns, role)) for role in ("patient", "study")}
+    own = {role: name for role, name in asked.items() if name not in have}
+    found = {role: name for role, name in own.items() if name == Columns().image or is_keyword(name)}
+    return found if join == FILE else found | {"image": columns.image}
 
 
 def _used(columns: Columns, roles: Mapping[str, str], found: pd.DataFrame) -> Columns:
@@ -202,13 +214,12 @@ def _bare(name: str) -> str:
 
 
 def _joined(
-    labels: pd.DataFrame, tree: _Tree, owners: Sequence[int | None], roles: Mapping[str, str]
+    labels: pd.DataFrame, tree: _Tree, owners: Sequence[int | None], tags: Sequence[str]
 ) -> pd.DataFrame:
     """Return one row per image that has one, with the cells of the table and what the headers say."""
     kept = [i for i, row in enumerate(owners) if row is not None]
     table = labels.iloc[[row for row in owners if row is not None]].reset_index(drop=True)
-    wanted = TAGS if "patient" in roles else ("PatientID", *TAGS)
-    told = columns_of([tree.headers[i] for i in kept], wanted)
+    told = columns_of([tree.headers[i] for i in kept], tags)
     told = {tag: cells for tag, cells in told.items() if tag not in table}
     return table.assign(**told, image=[tree.names[i] for i in kept])
 

@@ -99,7 +99,7 @@ def _pieces(url: str, name: str, seconds: float) -> Iterator[bytes]:
     except TimeoutError as error:
         raise OfflineError(f"nothing came for {seconds:g} s") from error
     except (URLError, HTTPException, ConnectionError, ValueError) as error:
-        raise OfflineError(str(getattr(error, "reason", error))) from error
+        raise OfflineError(" ".join(str(getattr(error, "reason", error)).split())) from error
     if size < promised:
         raise OfflineError(f"the transfer broke off after {size} of {promised} bytes")
 

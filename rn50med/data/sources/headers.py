@@ -95,8 +95,6 @@ def _silent() -> Iterator[None]:
 def _read_header(path: Path, names: tuple[str, ...]) -> dict[str, str] | None:
     from pydicom import dcmread  # noqa: PLC0415 - only where there is DICOM
 
-    if not starts_like_dicom(path):
-        return None
     try:
         header = dcmread(
             path, stop_before_pixels=True, specific_tags=["SpecificCharacterSet", "Rows", *names]
@@ -104,7 +102,7 @@ def _read_header(path: Path, names: tuple[str, ...]) -> dict[str, str] | None:
         if "Rows" not in header:  # a report or a list of files, not an image
             return None
         said = {name: _text(header.get(name)) for name in names}
-    except Exception:  # damaged in any way there is; the gate says how
+    except Exception:  # no DICOM file, or damaged in any way there is
         return None
     return {name: text for name, text in said.items() if text}
 

@@ -41,7 +41,7 @@ class MedMNISTSource(Source):
     """
 
     kind = "medmnist"
-    about = "an .npz file in MedMNIST's layout, or the name of a MedMNIST set"
+    about = "an .npz file in MedMNIST's layout or the name of a MedMNIST set"
 
     @classmethod
     def opens(cls, place: Place) -> bool:

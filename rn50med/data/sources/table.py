@@ -42,14 +42,19 @@ class TableSource(Source):
         path = Path(self.place.source)
         root = path.parent if self.place.root is None else image_folder(self.place.root)
         table, notes = table_and_notes(path)
-        have = [str(name) for name in table.columns if name != ROW]
-        image = (
-            find_columns(columns, have, faults.source, (), task.columns).get("image") if len(table) else None
-        )
+        image = _image_column(table, columns)
         if image is not None and _is_from_windows(table[image].tolist(), root):
             table[image] = table[image].str.replace("\\", "/", regex=False)
             notes += (f"backslashes in column {image!r} are read as slashes",)
         return Found(table, Files(root, self.place.reader), columns, notes)
+
+
+def _image_column(table: pd.DataFrame, columns: Columns) -> str | None:
+    """Return the column of the images; None where the manifest's check will have to say what is wrong."""
+    try:
+        return find_columns(columns, [str(name) for name in table.columns if name != ROW], "")["image"]
+    except DataError:
+        return None
 
 
 def is_table(source: str) -> bool:

@@ -30,6 +30,7 @@ def given_splits(plan: SplitPlan, table: pd.DataFrame, lines: Sequence[int], fau
     """
     if plan.by is None:
         return [str(split) for split in table["split"]]
+    noted = len(faults)
     if plan.by not in table.columns:
         have = [str(name) for name in table.columns]
         remedy = f"The columns are {listed(have)}."
@@ -41,7 +42,8 @@ def given_splits(plan: SplitPlan, table: pd.DataFrame, lines: Sequence[int], fau
             text = f"empty cell in column {plan.by!r}, which the splits go by; fill it in or take the row out"
             faults.add(text, line)
     splits = _by_day(plan, cells, lines, faults) if plan.by_day else _by_value(plan, cells, faults)
-    _check_splits(plan, splits, faults)
+    if len(faults) == noted:  # else the cause is told already
+        _check_splits(plan, splits, faults)
     return splits
 
 
@@ -72,9 +74,7 @@ def _by_day(plan: SplitPlan, cells: Sequence[str], lines: Sequence[int], faults:
 
 
 def _check_splits(plan: SplitPlan, splits: Sequence[str], faults: Faults) -> None:
-    """Note a split that was asked for and is empty; pointless where something else is wrong already."""
-    if len(faults):
-        return
+    """Note a split that was asked for and is empty."""
     wanted = [("train", "by"), ("test", "test_from" if plan.by_day else "test")]
     wanted += [("val", "val_from")] if plan.val_from is not None else []
     for split, key in wanted:

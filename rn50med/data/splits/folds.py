@@ -103,6 +103,6 @@ def rare_labels(strata: Strata, groups: NDArray[np.int64], folds: int) -> tuple[
                 f"Fewer than {folds} patients, the number of folds, are {word} for {listed(rare)}: some "
                 "folds have none, and figures there are undefined."
             )
-            remedy = "Add such patients, ask for fewer folds, or take the label out."
+            remedy = "add such patients, ask for fewer folds, or take the label out"
             found.append(Finding("rare-class", "warning", message, remedy))
     return tuple(found)

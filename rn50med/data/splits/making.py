@@ -103,9 +103,8 @@ def _completed(
     seed: int,
 ) -> Made:
     """Make val of train, and leave test as it is."""
-    train = np.flatnonzero(
-        np.asarray(given) == "train"
-    )  # folds count within these rows: never index all by them
+    # strata, groups and names are cut to train together, and folds go back by its rows: never by position
+    train = np.flatnonzero(np.asarray(given) == "train")
     rest, rest_groups = strata.take(train), groups[train]
     fold = fold_of(rest, rest_groups, [names[row] for row in train.tolist()], plan.folds, seed)
     splits = list(given)

@@ -46,12 +46,8 @@ class SplitPlan:
     val_from: str | None = None
 
     def __post_init__(self) -> None:
-        if faults := [
-            *self._wrong_folds(),
-            *self._wrong_column(),
-            *self._wrong_values(),
-            *self._wrong_days(),
-        ]:
+        checks = (self._wrong_folds, self._wrong_column, self._wrong_values, self._wrong_days)
+        if faults := [fault for check in checks for fault in check()]:
             raise RecipeError("\n  ".join(faults))
 
     @property
@@ -69,13 +65,7 @@ class SplitPlan:
         """Yield what is wrong with how column, values and days go together."""
         values, days = bool(self.test or self.val), not (self.test_from is None and self.val_from is None)
         if self.by is None:
-            given = {
-                "test": self.test,
-                "val": self.val,
-                "test_from": self.test_from,
-                "val_from": self.val_from,
-            }
-            for key in (key for key, value in given.items() if value):
+            for key in (key for key in ("test", "val", "test_from", "val_from") if getattr(self, key)):
                 yield f"--data.splits.{key}: is given without a column; name it with --data.splits.by."
         elif values and days:
             yield (
@@ -89,7 +79,7 @@ class SplitPlan:
             )
 
     def _wrong_values(self) -> Iterator[str]:
-        if both := sorted(set(self.test) & set(self.val)):
+        if both := sorted({v.strip() for v in self.test} & {v.strip() for v in self.val}):
             yield (
                 f"--data.splits.test: {listed(map(repr, both))} {'is' if len(both) == 1 else 'are'} in "
                 "--data.splits.val too; leave each value in one."

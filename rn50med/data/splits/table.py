@@ -9,7 +9,10 @@ from rn50med.data.splits.plan import SPLITS
 
 Table = Mapping[str, Mapping[str, Any]]
 """By split: ``patients`` and ``images``, numbers; ``classes``, numbers by name; and where they are there,
-``unknown``, numbers by name, and ``labels``, numbers ``positive``, ``negative`` and ``unknown`` by name."""
+``unknown``, numbers by name, and ``labels``, numbers ``positive``, ``negative`` and ``unknown`` by name, with
+``unknown_is``, what a policy makes of the last."""
+
+_RULED = ("positive", "negative", "unknown")
 
 
 def split_lines(table: Table) -> list[str]:
@@ -45,10 +48,13 @@ def _rows(counts: list[Mapping[str, Any]]) -> Iterator[list[str]]:
     for what in ("patients", "images"):
         yield [what, *(str(split[what]) for split in counts)]
     labels = _names(counts, "labels")
+    if labels:
+        yield ["/".join(_RULED), *("" for _ in counts)]
     for name in labels:
+        ruled = [split.get("labels", {}).get(name, {}) for split in counts]
         yield [
-            f"{name} (positive/negative/unknown)",
-            *(_ruled(split["labels"].get(name, {})) for split in counts),
+            _labelled(name, ruled),
+            *("/".join(str(label.get(key, 0)) for key in _RULED) for label in ruled),
         ]
     for name in _names(counts, "classes"):
         if name not in labels:
@@ -60,8 +66,10 @@ def _names(counts: list[Mapping[str, Any]], what: str) -> list[str]:
     return list(dict.fromkeys(name for split in counts for name in split.get(what, {})))
 
 
-def _ruled(label: Mapping[str, int]) -> str:
-    return "/".join(str(label.get(what, 0)) for what in ("positive", "negative", "unknown"))
+def _labelled(name: str, ruled: list[Mapping[str, Any]]) -> str:
+    """Return a label's name, and what its unknown cells are taken for where they are not left out."""
+    policy = next((label["unknown_is"] for label in ruled if "unknown_is" in label), "ignore")
+    return f"  {name}" if policy == "ignore" else f"  {name} (unknown taken as {policy})"
 
 
 def _held(split: Mapping[str, Any], name: str) -> str:

@@ -134,6 +134,15 @@ def _draw_frame(axes: Axes, frame: Frame) -> None:
         axes.plot([x], [y], "o", color=_colour(INK), markersize=6, label=_label(label), clip_on=False)
 
 
+def _dashes(lines: Sequence[Line]) -> list[object]:
+    """Return a dash for each line, another one when its colour comes round again."""
+    looks: list[tuple[int, int]] = []
+    for index, line in enumerate(lines):
+        turns = [(line.colour, (index + turn) % len(_DASHES)) for turn in range(len(_DASHES))]
+        looks.append(next((look for look in turns if look not in looks), turns[0]))
+    return [_DASHES[dash] for _, dash in looks]
+
+
 def _columns_below(names: Sequence[str]) -> int:
     """Return the columns of a legend below the axes, 0 where it fits inside them."""
     if len(names) <= _INSIDE:
@@ -174,10 +183,8 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
         axes.patch.set_visible(False)
-        # When the colours come round again they meet another dash.
-        dashes = {index: _DASHES[(index + index // _SERIES) % len(_DASHES)] for index in range(len(lines))}
-        for index, line in enumerate(lines):
-            _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dashes[index])
+        for line, dash in zip(lines, _dashes(lines), strict=True):
+            _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dash)
         _draw_frame(axes, frame)
         _legend(canvas, axes, columns)
         buffer = io.StringIO()
