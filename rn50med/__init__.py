@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from rn50med.cli.fit import fit
     from rn50med.data.datamodule import ManifestDataModule
     from rn50med.data.manifest import Columns, Manifest
-    from rn50med.data.transforms import Radiograph
+    from rn50med.data.readers import Reader
+    from rn50med.data.splits import SplitPlan
+    from rn50med.data.transforms import (
+        CTSlice,
+        Dermoscopy,
+        Fundus,
+        Histology,
+        Mammogram,
+        MRISlice,
+        Radiograph,
+        Transforms,
+        Ultrasound,
+    )
     from rn50med.deployment.predict import predict
     from rn50med.errors import Rn50MedError
     from rn50med.model.backbone import ResNet50
@@ -28,19 +40,29 @@ __version__ = "0.1.0"
 __all__ = [
     "UNKNOWN",
     "Binary",
+    "CTSlice",
     "Columns",
+    "Dermoscopy",
     "FineTuneModule",
+    "Fundus",
     "Head",
+    "Histology",
     "LinearHead",
+    "MRISlice",
+    "Mammogram",
     "Manifest",
     "ManifestDataModule",
     "MultiClass",
     "MultiLabel",
     "Radiograph",
+    "Reader",
     "ResNet50",
     "Rn50MedError",
     "Run",
+    "SplitPlan",
     "Task",
+    "Transforms",
+    "Ultrasound",
     "__version__",
     "fit",
     "load_recipe",
@@ -54,7 +76,19 @@ def _home(name: str) -> str | None:
         "rn50med.cli.fit": ("fit",),
         "rn50med.data.datamodule": ("ManifestDataModule",),
         "rn50med.data.manifest": ("Columns", "Manifest"),
-        "rn50med.data.transforms": ("Radiograph",),
+        "rn50med.data.readers": ("Reader",),
+        "rn50med.data.splits": ("SplitPlan",),
+        "rn50med.data.transforms": (
+            "CTSlice",
+            "Dermoscopy",
+            "Fundus",
+            "Histology",
+            "MRISlice",
+            "Mammogram",
+            "Radiograph",
+            "Transforms",
+            "Ultrasound",
+        ),
         "rn50med.deployment.predict": ("predict",),
         "rn50med.errors": ("Rn50MedError",),
         "rn50med.model.backbone": ("ResNet50",),

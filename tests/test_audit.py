@@ -283,7 +283,7 @@ def test_classes_that_val_or_test_lack_are_told(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, [{"label": "pneumonia"}, {"split": "test"}])
     (finding,) = missing_classes(manifest, TASK)
     assert finding.code == "class-absent"
-    assert finding.message.startswith("test has no image of class pneumonia; its figures are undefined")
+    assert finding.message.startswith("test has no image of class 'pneumonia'; its figures are undefined")
 
 
 def test_unequal_classes_are_told_most_first(tmp_path: Path) -> None:

@@ -147,6 +147,21 @@ def test_an_array_file_is_guessed_from_by_what_its_source_makes_of_it(tmp_path: 
     assert guessed.transforms == "Radiograph"
 
 
+def test_a_tree_of_dicom_films_and_its_labels(tmp_path: Path) -> None:
+    from test_audit import save_dicom
+
+    (tmp_path / "tree").mkdir()
+    for i in range(6):
+        save_dicom(tmp_path / "tree" / f"{i}.dcm", ViewPosition=("PA", "LL")[i % 2], AccessionNumber=str(i))
+    columns = {"AccessionNumber": [str(i) for i in range(6)], "result": ["no", "yes"] * 3}
+    table = write(tmp_path, "labels.csv", columns)
+    guessed = guess(str(table), {"root": str(tmp_path / "tree"), "join": "AccessionNumber"})
+    assert guessed.options == {"negative": "no", "positive": "yes", "column": "result"}
+    assert guessed.data["where"] == "ViewPosition in (AP, PA)"
+    assert guessed.transforms == "Radiograph"
+    assert "DX" in reasons(guessed, "data.transforms")
+
+
 def test_what_the_user_says_is_not_guessed(tmp_path: Path) -> None:
     given = {"columns.patient": "Sex", "where": "Age = 30", "root": str(tmp_path)}
     guessed = guess(str(chexpert(tmp_path)), given)
@@ -203,7 +218,7 @@ def test_a_table_that_cannot_be_guessed_from_says_what_to_name(
 
 
 def test_a_place_that_is_nothing_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="nothing.csv: no such"):
         guess(str(tmp_path / "nothing.csv"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: holds 0 images in 0 folders"):

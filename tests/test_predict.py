@@ -114,7 +114,7 @@ def test_more_images_than_a_batch_are_all_predicted_and_alike(checkpoint: Path, 
     ("place", "said"),
     [
         ("nowhere", "there is no such file or folder; mend the path after --images"),
-        ("empty", "holds no PNG or JPEG images; give another folder"),
+        ("empty", "holds no images; give another folder"),
         ("table.csv", "no image column 'image'"),
     ],
 )
@@ -183,7 +183,7 @@ def test_an_output_that_is_there_already_ends_with_5_and_is_left_alone(
 @pytest.mark.parametrize(
     ("output", "code", "said"),
     [
-        ("out.xlsx", 2, "is no .csv file; name one"),
+        ("out.xlsx", 2, "is no .csv or .parquet file; name one"),
         ("nowhere/out.csv", 5, "there is no folder 'nowhere'; make it first"),
     ],
 )

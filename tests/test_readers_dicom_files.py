@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import get_frame
 
 from rn50med.data.readers import Image, ImageFault, Reader, fingerprint
+from rn50med.data.readers.dicom_jpeg import is_sound
 
 FOLDER = Path(pydicom.__file__).parent / "data" / "test_files"
 FILES = sorted(FOLDER.glob("*.dcm"))
@@ -211,6 +214,49 @@ def test_one_image_in_several_syntaxes_is_one_image(twin: str) -> None:
     other = Reader().decode(path.read_bytes())
     assert shown_alike(plain, other)
     assert fingerprint(plain) == fingerprint(other)
+
+
+def test_several_threads_read_the_same_values() -> None:
+    contents = [path.read_bytes() for path in READABLE if path.stat().st_size < 200_000] * 2
+    alone = [record_of(content) for content in contents]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(record_of, contents)) == alone
+
+
+def record_of(content: bytes) -> str:
+    try:
+        return fingerprint(Reader().decode(content))
+    except ImageFault as fault:
+        return fault.code
+
+
+LOSSLESS = pydicom.dcmread(FOLDER / "SC_rgb_jpeg_gdcm.dcm")
+
+
+def test_a_sound_lossless_frame_is_told_from_damaged_ones() -> None:
+    frame = get_frame(LOSSLESS.PixelData, 0, number_of_frames=1)
+    assert is_sound(frame, 3, True)
+    assert is_sound(frame + b"\0\0", 3, True)
+    assert not is_sound(frame, 1, True)
+    for cut in (0, 1, 10, 30, 60, 61, 62, 63, 1000, len(frame) - 3):
+        assert not is_sound(frame[:cut], 3, True)
+    harmless = {*range(6, 17), *range(23, 27), 30, 33, 36}  # the application's; the size; unused tables
+    for at in set(range(75)) - harmless:
+        changed = bytearray(frame)
+        changed[at] ^= 0xF5
+        assert not is_sound(bytes(changed), 3, True), at
+
+
+@pytest.mark.parametrize(("at", "value"), [(17, 0x84), (0, 0), (20, 0xC0), (28, 4), (29, 0x22), (45, 0xFF)])
+def test_a_damaged_lossless_frame_is_named_and_does_not_end_the_process(at: int, value: int) -> None:
+    frame = bytearray(get_frame(LOSSLESS.PixelData, 0, number_of_frames=1))
+    frame[at] = value
+    content = (FOLDER / "SC_rgb_jpeg_gdcm.dcm").read_bytes()
+    start = content.index(b"\xff\xd8\xff\xee")
+    changed = content[:start] + bytes(frame) + content[start + len(frame) :]
+    with pytest.raises(ImageFault) as caught:
+        Reader().decode(changed)
+    assert caught.value.code == "damaged"
 
 
 if __name__ == "__main__":  # records anew; look at every change before it is kept

@@ -17,6 +17,9 @@ from rn50med.training.tracking import sweep
 
 log = logging.getLogger("rn50med.fit")
 
+MOST_ROWS = 40
+"""Rows of the table of final figures beyond which those of single labels are left to ``metrics.json``."""
+
 
 def run(argv: Sequence[str]) -> int:
     """Train, test once, write the run folder, and print the final numbers.
@@ -108,13 +111,17 @@ def table(metrics: Mapping[str, Any]) -> str:
         metrics: As ``metrics.json`` holds them.
     """
     splits = [split for split in ("val", "test") if split in metrics]
-    names = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    every = list(dict.fromkeys(name for split in splits for name in metrics[split]))
+    # of many labels, each with ten figures, the most telling one
+    names = [n for n in every if "/" not in n or n.startswith("auroc/")] if len(every) > MOST_ROWS else every
     width = max(len(name) for name in names)
     head = f"{'':<{width}}  " + "  ".join(f"{split + ' (95 % interval)':<24}" for split in splits)
     lines = [head.rstrip()]
     for name in names:
         cells = [f"{_cell(metrics[split].get(name)):<24}" for split in splits]
         lines.append(f"{name:<{width}}  {'  '.join(cells)}".rstrip())
+    if len(names) < len(every):
+        lines.append(f"... and {len(every) - len(names)} more figures in metrics.json")
     return "\n".join(lines) + "\n"
 
 

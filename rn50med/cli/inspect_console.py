@@ -140,9 +140,7 @@ def _splits(audit: Mapping[str, Any]) -> str:
 
 
 def _flow(audit: Mapping[str, Any]) -> str:
-    return "".join(
-        f"left out: {_many(step['images'], 'image')}, {step['what']}\n" for step in audit.get("flow", ())
-    )
+    return "".join(f"not used: {step['images']} ({step['what']})\n" for step in audit.get("flow", ()))
 
 
 def told_guess(guessed: Guess) -> str:

@@ -171,7 +171,7 @@ class Gate:
         if self.unsplit == "folds":
             found += _untrained(manifest, self.task)
         found += copies(manifest, seen, [g or s for g, s in zip(given, splits, strict=True)])
-        found += near_findings(manifest, seen)
+        found += [] if manifest.synthetic else near_findings(manifest, seen)
         for check in (missing_classes, class_balance, patients_of_several_classes, expected_interval):
             found += check(manifest, self.task)
         found += [*patients_unique(manifest), *studies_of_two_patients(manifest)]

@@ -24,7 +24,7 @@ def missing_classes(manifest: Manifest, task: Task) -> list[Finding]:
     for split in ("val", "test"):
         rows = _of_split(manifest, split)
         for clause in task.absent(rows).values() if rows else ():
-            message = f"{split} has {clause.replace(chr(39), '')}; its figures are undefined."
+            message = f"{split} has {clause}; its figures are undefined."
             found.append(Finding("class-absent", "warning", message))
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rn50med.data.cells import ROW
 from rn50med.data.faults import Faults
-from rn50med.data.guess.columns import default_columns, guess_columns
+from rn50med.data.guess.columns import default_columns, frontal_of, guess_columns
 from rn50med.data.guess.domain import guess_domain, sample
 from rn50med.data.guess.labels import MOST_CLASSES, Labels, guess_labels, one_column
 from rn50med.data.guess.recipe_text import recipe_text
@@ -53,6 +53,8 @@ def guess(source: str, given: Mapping[str, str] | None = None) -> Guess:
         DataError: If nothing can be guessed, with what to do instead.
     """
     said = dict(given or {})
+    if "root" in said:
+        said["root"] = Path(said["root"]).absolute().as_posix()
     path = Path(source)
     if source == "phantom":
         options = {"negative": "normal", "positive": "pneumonia", "column": "label"}
@@ -81,7 +83,8 @@ def _of_table(path: Path, said: Mapping[str, str]) -> Guess:
     data |= {"where": where} if where is not None else {}
     data |= {"columns": columns} if columns else {}
     root = Path(said.get("root", path.parent))
-    images = [] if "join" in said else _images(root, table[roles.columns["image"]].tolist())
+    joined = "join" in said
+    images = _images(root, list_images(root).names if joined else table[roles.columns["image"]].tolist())
     reasons = {f"data.columns.{role}": text for role, text in roles.reasons.items() if role in columns}
     reasons |= (
         {"data.where": roles.reasons["where"]} if "where" in roles.reasons and "where" not in said else {}
@@ -99,7 +102,7 @@ def _of_folder(path: Path, said: Mapping[str, str]) -> Guess:
         raise DataError(
             f"{path.resolve().name}: holds {len(names)} images in {len(classes)} folders "
             f"({listed(classes, 5)}), which are no 2 to {MOST_CLASSES} classes; sort the images into "
-            "class folders, or give a table."
+            "class folders, or give a table (of DICOM files, with --data.root and --data.join)."
         )
     images = _images(path, names)
     labels = one_column(
@@ -153,4 +156,7 @@ def _with_domain(
     domain = guess_domain(images, [*words, *values, *names])
     why = {f"task.{key}" if key else "task": text for key, text in labels.reasons.items()}
     told = {**why, **reasons, "data.transforms": domain.reason}
+    where = None if "where" in data else frontal_of(image.facts.view for image in images)
+    if where is not None:
+        data, told["data.where"] = {**data, "where": where}, "there are frontal and lateral films"
     return Guess(labels.kind, labels.options, data, domain.transforms, told)

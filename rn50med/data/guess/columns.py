@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -112,6 +112,20 @@ def _view(table: pd.DataFrame, names: list[str]) -> tuple[str | None, str, list[
                 views,
             )
     return None, "", views
+
+
+def frontal_of(views: Iterable[str]) -> str | None:
+    """Return a condition that keeps frontal DICOM films where there are lateral ones too, else None.
+
+    Args:
+        views: ViewPosition of some files.
+
+    Example:
+        >>> frontal_of(["PA", "LL"]), frontal_of(["PA", "AP", ""])
+        ('ViewPosition in (AP, PA)', None)
+    """
+    found = {plain(view) for view in views}
+    return "ViewPosition in (AP, PA)" if found & FRONTAL and found & LATERAL else None
 
 
 def _quoted(text: str) -> str:

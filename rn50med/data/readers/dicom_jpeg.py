@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 LOSSLESS_FRAME, TABLES, SCAN, END_OF_IMAGE, RESTARTS = 0xC3, 0xC4, 0xDA, 0xD9, 0xDD
 IGNORED = frozenset({*range(0xE0, 0xF0), 0xFE})  # what applications add, and comments
+ADOBE = 0xEE  # says how colours were transformed: by 0, not at all; by 1, to luma and chroma
 IN_DATA = frozenset({0x00, *range(0xD0, 0xD8)})  # what follows 0xFF inside of coded data
 
 
@@ -13,20 +14,22 @@ IN_DATA = frozenset({0x00, *range(0xD0, 0xD8)})  # what follows 0xFF inside of c
 class _Frame:
     """What the segments of a frame have said so far."""
 
+    is_rgb: bool
     tables: set[int] = field(default_factory=set)
     precision: int = 0
     components: set[int] = field(default_factory=set)
     scanned: set[int] = field(default_factory=set)
 
 
-def is_sound(frame: bytes, samples: int) -> bool:
+def is_sound(frame: bytes, samples: int, is_rgb: bool) -> bool:
     """Return whether every segment of a lossless JPEG frame says what it may (T.81, B.2 and H).
 
     Args:
         frame: From its first marker to its last.
         samples: Samples per pixel that it has to have.
+        is_rgb: Whether they have to be red, green and blue.
     """
-    seen, at = _Frame(), 2
+    seen, at = _Frame(is_rgb), 2
     while at + 4 <= len(frame) and frame[at] == 0xFF:
         marker = frame[at + 1]
         if marker == 0xFF:  # a filler
@@ -52,6 +55,8 @@ def _may(marker: int, body: bytes, seen: _Frame, samples: int) -> bool:
         return _tables_may(body, seen)
     if marker == SCAN:
         return _scan_may(body, seen)
+    if marker == ADOBE and body.startswith(b"Adobe"):
+        return len(body) == 12 and body[11] in {0, 1} and not (body[11] and seen.is_rgb)
     return marker in IGNORED or (marker == RESTARTS and len(body) == 2)
 
 

@@ -149,7 +149,8 @@ def _check_frame(dataset: Dataset, syntax: UID, at: int) -> None:
         return
     if END not in frame[-16:]:  # some writers add bytes after the end
         raise ImageFault("is cut off: its pixels lack their end; copy the file again", "truncated")
-    if syntax in LOSSLESS_JPEG and not is_sound(frame, int(dataset.SamplesPerPixel)):
+    is_rgb = dataset.get("PhotometricInterpretation") == "RGB"
+    if syntax in LOSSLESS_JPEG and not is_sound(frame, int(dataset.SamplesPerPixel), is_rgb):
         raise ImageFault("cannot be decoded: its lossless JPEG is damaged; copy the file again", "damaged")
     size, expected = _size(frame), (int(dataset.Rows), int(dataset.Columns))
     if size is not None and size != expected:
