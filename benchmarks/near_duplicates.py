@@ -31,7 +31,7 @@ def like_films(count: int, rng: np.random.Generator) -> Hashes:
         count: How many.
         rng: Draws them.
     """
-    waves = 1.05 * rng.standard_normal(64) + rng.standard_normal((count, 64))
+    waves = 0.5 * rng.standard_normal(64) + rng.standard_normal((count, 64))
     bits = waves > np.median(waves, axis=1, keepdims=True)
     hashes = np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
     again = rng.choice(count, (2, count // 100), replace=False)

@@ -304,7 +304,7 @@ def test_a_class_that_test_lacks_is_told(film_table: FilmTable) -> None:
     film_table.cells = cells[(cells["split"] != "test") | (cells["label"] == "normal")]
     film_table.write()
     said = findings(module_of(film_table))
-    assert said["class-absent"] == "test has no image of class pneumonia; its figures are undefined."
+    assert said["class-absent"] == "test has no image of class 'pneumonia'; its figures are undefined."
 
 
 def test_a_split_that_is_empty_is_named_when_it_is_asked_for(film_table: FilmTable) -> None:

@@ -218,7 +218,7 @@ def test_a_table_that_cannot_be_guessed_from_says_what_to_name(
 
 
 def test_a_place_that_is_nothing_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing.csv: no such"):
+    with pytest.raises(DataError, match=r"nothing\.csv: no such"):
         guess(str(tmp_path / "nothing.csv"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: holds 0 images in 0 folders"):

@@ -247,6 +247,17 @@ def test_a_sound_lossless_frame_is_told_from_damaged_ones() -> None:
         assert not is_sound(bytes(changed), 3, True), at
 
 
+def test_a_box_without_length_is_damage_and_not_an_endless_loop() -> None:
+    name = next(path for path in READABLE if b"jP  " in path.read_bytes())
+    content = name.read_bytes()
+    at = content.index(b"jP  ") + 8
+    for wrong in (0, 1, 7, 2**31):
+        changed = content[:at] + wrong.to_bytes(4, "big") + content[at + 4 :]
+        with pytest.raises(ImageFault) as caught:
+            Reader().decode(changed)
+        assert caught.value.code == "damaged"
+
+
 @pytest.mark.parametrize(("at", "value"), [(17, 0x84), (0, 0), (20, 0xC0), (28, 4), (29, 0x22), (45, 0xFF)])
 def test_a_damaged_lossless_frame_is_named_and_does_not_end_the_process(at: int, value: int) -> None:
     frame = bytearray(get_frame(LOSSLESS.PixelData, 0, number_of_frames=1))

@@ -15,7 +15,6 @@ from rn50med.data.readers import Facts, Reader
 from rn50med.data.readers.reader import CONTRACT
 from rn50med.data.seen import Seen
 from rn50med.errors import DataError, StorageError, listed
-from rn50med.parts import build
 
 _ARRAYS = frozenset({"NIfTI", "NumPy"})
 
@@ -34,7 +33,7 @@ class PixelContract:
 
     def plain(self) -> dict[str, Any]:
         """Return the contract in plain types, for a checkpoint."""
-        return {"version": CONTRACT, "reader": self.reader.specification(), "kinds": list(self.kinds)}
+        return {"reader": dict(self.reader.contract), "kinds": list(self.kinds)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> PixelContract:
@@ -46,12 +45,14 @@ class PixelContract:
         Raises:
             StorageError: If it was made by readers that give other pixels.
         """
-        if plain["version"] != CONTRACT:
+        options = dict(plain["reader"])
+        version = options.pop("version")
+        if version != CONTRACT:
             raise StorageError(
-                f"checkpoint: its images were read by version {plain['version']} of the readers, this is "
-                f"version {CONTRACT}, which gives other pixels; use the version of rn50med that trained it."
+                f"checkpoint: its images were read by version {version} of the readers, this is version "
+                f"{CONTRACT}, which gives other pixels; use the version of rn50med that trained it."
             )
-        return cls(build(plain["reader"], Reader), tuple(plain["kinds"]))
+        return cls(Reader(**options), tuple(plain["kinds"]))
 
     def check_reader(self, reader: Reader) -> None:
         """Refuse to judge a model on images that are read in another way.

@@ -15,6 +15,7 @@ from rn50med.data.audit import (
     class_balance,
     conflicting_labels,
     copies,
+    duplicate_rows,
     expected_interval,
     faults_found,
     image_findings,
@@ -25,6 +26,7 @@ from rn50med.data.audit import (
     patients_unique,
     rows_found,
     studies_of_two_patients,
+    study_keys,
 )
 from rn50med.data.cache import Outcome, Work, read_images
 from rn50med.data.faults import Faults
@@ -174,7 +176,8 @@ class Gate:
         found += [] if manifest.synthetic else near_findings(manifest, seen)
         for check in (missing_classes, class_balance, patients_of_several_classes, expected_interval):
             found += check(manifest, self.task)
-        found += [*patients_unique(manifest), *studies_of_two_patients(manifest)]
+        for look in (duplicate_rows, patients_unique, studies_of_two_patients):
+            found += look(manifest)
         return manifest, origin, found
 
     def _made(
@@ -189,11 +192,9 @@ class Gate:
             origin = "The source gives no split: all of it is test." if "" in given else _GIVEN
             return [split or "test" for split in given], origin, []
         strata = Strata.of(self.task.strata(manifest.rows()), self.task.classes)
-        keys = [manifest.column("patient"), [each.pixels for each in seen]]
-        keys += [manifest.column("study")] if "study" in manifest.table.columns else []
-        made = make_splits(
-            self.plan, given, strata, connected_groups(*keys), manifest.column("image"), self.seed
-        )
+        pixels = [each.pixels for each in seen]
+        groups = connected_groups(manifest.column("patient"), pixels, study_keys(manifest))
+        made = make_splits(self.plan, given, strata, groups, manifest.column("image"), self.seed)
         return list(made.splits), made.origin, list(made.findings)
 
 

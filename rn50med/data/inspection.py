@@ -53,6 +53,7 @@ def _lines(finding: Finding) -> list[tuple[int, str]]:
     """Return what a finding has to say, each sentence with its row; the remedy once."""
     texts = list(finding.details) or [finding.message]
     if finding.remedy and "; " not in texts[0]:  # faults of rows and images bring theirs along
-        texts[0] = f"{texts[0].rstrip('.')}; {finding.remedy}."
+        remedy = finding.remedy[0].lower() + finding.remedy[1:].rstrip(".")
+        texts[0] = f"{texts[0].rstrip('.')}; {remedy}."
     rows = finding.rows if len(finding.rows) == len(texts) else (finding.rows or (0,))[:1] * len(texts)
     return list(zip(rows, texts, strict=True))

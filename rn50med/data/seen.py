@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rn50med.data.readers import Facts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One image, looked at once.
 

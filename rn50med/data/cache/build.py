@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +28,7 @@ from rn50med.data.cache.shards import Shard, ShardWriter
 from rn50med.data.images import Images
 from rn50med.data.looking import look
 from rn50med.data.pixels import Pixels
-from rn50med.data.readers import ImageFault
+from rn50med.data.readers import Facts, ImageFault
 from rn50med.data.seen import Seen
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,15 @@ class Work:
         identities = (self.images.identity(name) for name in self.names)
         return [None if text is None else _hash(contract, text) for text in identities]
 
-    @property
+    @cached_property
     def contract(self) -> str:
         """Everything that makes values of bytes: the readers' options and the libraries behind them."""
         libraries = {name: version(name) for name in _LIBRARIES}
         return json.dumps([_FORMAT, dict(self.images.contract), libraries], sort_keys=True)
+
+    @cached_property
+    def _prepared_by(self) -> str:
+        return self.contract + json.dumps(dict(self.preparation), sort_keys=True)
 
     def prepared_key(self, seen: Seen) -> bytes:
         """Return the key of the prepared pixels of an image.
@@ -82,7 +87,7 @@ class Work:
         Args:
             seen: What was seen of it.
         """
-        return _hash(self.contract, json.dumps(dict(self.preparation), sort_keys=True), seen.content)
+        return _hash(self._prepared_by, seen.content)
 
 
 @dataclass(frozen=True)
@@ -201,9 +206,10 @@ class _Session:
     def _look_up(self) -> list[int]:
         """Take what the index knows, and return the rows that it does not know."""
         records = self.index.seen([key for key in self.keys if key is not None])
-        facts: dict[str, Seen] = {text: from_record(text) for text in set(records.values())}
-        known = {row: facts[records[key]] for row, key in enumerate(self.keys) if key in records}
-        wanted = {row: self.work.prepared_key(seen) for row, seen in known.items()}
+        shared: dict[Facts, Facts] = {}
+        seen = {key: from_record(text, shared) for key, text in records.items()}
+        known = {row: seen[key] for row, key in enumerate(self.keys) if key in seen}
+        wanted = {row: self.work.prepared_key(one) for row, one in known.items()}
         entries = self.index.prepared(list(wanted.values()))
         whole = {name for name, shard in self.index.shards().items() if shard.whole(self.folder)}
         self.places = {r: entries[k] for r, k in wanted.items() if k in entries and entries[k].shard in whole}

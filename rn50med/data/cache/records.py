@@ -18,13 +18,15 @@ def as_record(seen: Seen) -> str:
     return json.dumps(asdict(seen), sort_keys=True)
 
 
-def from_record(record: str) -> Seen:
+def from_record(record: str, shared: dict[Facts, Facts]) -> Seen:
     """Return what was seen.
 
     Args:
         record: As `as_record` gave it.
+        shared: Facts met so far: those of most files are equal, and 100,000 copies take much memory.
     """
     plain = json.loads(record)
     facts = plain.pop("facts")
     facts["notes"] = tuple(facts["notes"])
-    return Seen(facts=Facts(**facts), **plain)
+    met = Facts(**facts)
+    return Seen(facts=shared.setdefault(met, met), **plain)

@@ -152,13 +152,24 @@ def _check_frame(dataset: Dataset, syntax: UID, at: int) -> None:
     is_rgb = dataset.get("PhotometricInterpretation") == "RGB"
     if syntax in LOSSLESS_JPEG and not is_sound(frame, int(dataset.SamplesPerPixel), is_rgb):
         raise ImageFault("cannot be decoded: its lossless JPEG is damaged; copy the file again", "damaged")
-    size, expected = _size(frame), (int(dataset.Rows), int(dataset.Columns))
+    size, expected = _size(_codestream(frame)), (int(dataset.Rows), int(dataset.Columns))
     if size is not None and size != expected:
         raise ImageFault(
             f"says that it is {expected[0]} x {expected[1]} pixels large, and its pixels that they are "
             f"{size[0]} x {size[1]}; copy the file again",
             "damaged",
         )
+
+
+def _codestream(frame: bytes) -> bytes:
+    """Return what is in a JPEG 2000 frame's boxes, where a writer left them round it (T.800, annex I)."""
+    at = 12  # the first box
+    while frame[4:8] == b"jP  " and frame[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(frame[at : at + 4], "big")
+        if length < 8 or at + length >= len(frame):  # pydicom would follow a box of no length for ever
+            raise ImageFault("cannot be decoded: its JPEG 2000 is damaged; copy the file again", "damaged")
+        at += length
+    return frame[at + 8 :] if frame[4:8] == b"jP  " else frame
 
 
 def _size(frame: bytes) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ class ImageFault(DataError):  # noqa: N818 - what is wrong with one image, raise
         self.code = code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a file says of itself: never a name, a date or a place.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rn50med.data.readers import arrays, dicom, nifti, pillow
 from rn50med.data.readers.checks import refuse_kind
 from rn50med.data.readers.image import Image, ImageFault
-from rn50med.parts import Part
 
 CONTRACT = 1
 """Version of what the readers make of bytes; another one is another cache, and is told at prediction."""
@@ -42,7 +41,7 @@ BYTES_PER_PIXEL = 16
 
 
 @dataclass(frozen=True)
-class Reader(Part):
+class Reader:
     """Reads image files, known by their bytes and not by their names.
 
     Args:
@@ -67,7 +66,7 @@ class Reader(Part):
     @property
     def contract(self) -> Mapping[str, Any]:
         """What turns bytes to values, in plain types."""
-        return {"version": CONTRACT, **self.specification()["init_args"]}
+        return {"version": CONTRACT, **asdict(self)}
 
     def read(self, path: Path) -> Image:
         """Read a file.

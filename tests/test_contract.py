@@ -1,0 +1,91 @@
+"""The pixel contract: a model is used on images that are read as those that it learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import FilmTable, Outcome
+from PIL import Image
+
+from rn50med.data.contract import PixelContract, kind_of, kinds_of
+from rn50med.data.readers import Facts, Reader
+from rn50med.errors import DataError, StorageError
+
+
+def test_a_contract_survives_a_checkpoint(tmp_path: Path) -> None:
+    contract = PixelContract(Reader(voi="none", window=(40.0, 400.0), frame=2), ("DICOM CT",))
+    torch.save(contract.plain(), tmp_path / "c")
+    assert PixelContract.from_plain(torch.load(tmp_path / "c", weights_only=True)) == contract
+
+
+def test_a_contract_of_other_readers_is_refused() -> None:
+    plain = PixelContract(Reader(), ()).plain()
+    with pytest.raises(StorageError, match="version 0 of the readers, this is version 1"):
+        PixelContract.from_plain({**plain, "reader": {**plain["reader"], "version": 0}})
+
+
+def test_other_options_are_named() -> None:
+    contract = PixelContract(Reader(), ())
+    contract.check_reader(Reader())
+    with pytest.raises(DataError, match="data.reader.voi is 'none', not 'header' as in training"):
+        contract.check_reader(Reader(voi="none"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        (Facts("PNG", "L", 8, 4, 4, 1), "picture"),
+        (Facts("phantom", "uint8", 8, 4, 4, 1), "picture"),
+        (Facts("DICOM", "MONOCHROME1", 12, 4, 4, 1, modality="MG"), "DICOM MG"),
+        (Facts("DICOM", "RGB", 8, 4, 4, 3), "DICOM of no modality"),
+        (
+            Facts("DICOM", "MONOCHROME2", 14, 4, 4, 1, modality="DX", presentation="FOR PROCESSING"),
+            "DICOM DX for processing",
+        ),
+        (Facts("NIfTI", "int16", 16, 4, 4, 1), "NIfTI int16"),
+    ],
+)
+def test_images_are_of_kinds_that_a_model_can_tell_apart(facts: Facts, kind: str) -> None:
+    assert kind_of(facts) == kind
+
+
+def test_kinds_that_were_not_learnt_from_are_counted() -> None:
+    contract = PixelContract(Reader(), ("DICOM DX",))
+    assert contract.strange(["DICOM DX"] * 3) is None
+    said = contract.strange(["DICOM DX", "picture", "picture", "DICOM MG"])
+    assert said == (
+        "3 images are of kinds that the model has not learnt from (1 DICOM MG, 2 picture); it knows DICOM DX."
+    )
+    assert kinds_of([None]) == ()
+
+
+def test_a_run_is_tested_and_used_by_the_contract_it_was_trained_by(
+    film_table: FilmTable, command_line: Callable[..., Outcome], caplog: pytest.LogCaptureFixture
+) -> None:
+    small = [
+        "--trainer.max_epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "1",
+        "--data.transforms.size",
+        "32",
+    ]
+    fitted = command_line(
+        "fit", "--recipe", "chest_xray", "--data.source", film_table.path, "--output", "run", *small,
+        "--data.reader.range", "[0, 1000]",
+    )  # fmt: skip
+    assert fitted.code == 0, fitted.err
+    raw = np.random.default_rng(0).uniform(0, 1000, (40, 40)).astype(np.float32)
+    np.save("raw.npy", raw)
+    Image.fromarray(np.rint(raw * 65.535).astype(np.uint16)).save("same.png")
+    both = command_line("predict", "--run", "run", "--images", "raw.npy", "same.png")
+    assert both.code == 0, both.err
+    one, other = (line.split(",") for line in both.out.splitlines()[1:])
+    assert abs(float(one[2]) - float(other[2])) < 1e-4
+    other_options = command_line("test", "--run", "run", "--data.reader.range", "[0, 2000]")
+    assert other_options.code == 3
+    assert "data.reader.range is (0.0, 2000.0), not (0.0, 1000.0) as in training" in other_options.err
