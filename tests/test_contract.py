@@ -31,7 +31,7 @@ def test_a_contract_of_other_readers_is_refused() -> None:
 def test_other_options_are_named() -> None:
     contract = PixelContract(Reader(), ())
     contract.check_reader(Reader())
-    with pytest.raises(DataError, match="data.reader.voi is 'none', not 'header' as in training"):
+    with pytest.raises(DataError, match=r"data\.reader\.voi is 'none', not 'header' as in training"):
         contract.check_reader(Reader(voi="none"))
 
 

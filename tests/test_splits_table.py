@@ -11,11 +11,11 @@ def test_classes_stand_below_patients_and_images() -> None:
         "train": {"patients": 1000, "images": 12345, "classes": {"normal": 12000, "pneumonia": 345}},
     }
     assert split_lines(table) == [
-        "           train  test",
-        "patients    1000   100",
-        "images     12345   310",
-        "normal     12000   155",
-        "pneumonia    345   155",
+        "                  train        test",
+        "patients           1000         100",
+        "images            12345         310",
+        "normal     12000 (97 %)  155 (50 %)",
+        "pneumonia     345 (3 %)  155 (50 %)",
     ]
 
 
@@ -41,9 +41,9 @@ def test_a_class_that_one_split_lacks_is_0_there_and_unknown_is_told_where_it_oc
         "test": {"patients": 1, "images": 1, "classes": {"a": 1}},
     }
     assert split_lines(table) == [
-        "                  train  test",
-        "patients              3     1",
-        "images                9     1",
-        "a                     4     1",
-        "b         3 (2 unknown)     0",
+        "                        train       test",
+        "patients                    3          1",
+        "images                      9          1",
+        "a                    4 (44 %)  1 (100 %)",
+        "b         3 (33 %), 2 unknown    0 (0 %)",
     ]

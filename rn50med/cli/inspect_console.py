@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rn50med.data.splits import split_lines
 from rn50med.errors import listed
 
 if TYPE_CHECKING:
@@ -97,46 +98,10 @@ def _wrapped(text: str, first: str, others: str) -> Iterator[str]:
     yield from (f"{line}\n" for line in lines)
 
 
-def split_rows(audit: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Return the head and the rows of the table of splits.
-
-    Args:
-        audit: Facts of the source.
-    """
-    splits = audit.get("splits") or {}
-    names = list(dict.fromkeys(name for counts in splits.values() for name in counts["classes"]))
-    rows = [
-        [split, *(str(n) for n in (counts["patients"], counts["images"])), *_classes(counts, names)]
-        for split, counts in splits.items()
-    ]
-    return ["split", "patients", "images", *names], rows
-
-
-def _classes(counts: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    total = max(1, counts["images"])
-    shown = []
-    for name in names:
-        number = counts["classes"].get(name, 0)
-        unknown = counts.get("labels", {}).get(name, {}).get("unknown", 0)
-        shown.append(f"{number} ({100 * number / total:.0f} %){f', {unknown} unknown' if unknown else ''}")
-    return shown
-
-
 def _splits(audit: Mapping[str, Any]) -> str:
-    """Return the splits as a table; where it would be too wide, a row per class."""
-    head, rows = split_rows(audit)
-    if not rows:
-        return ""
-    lines = [head, *rows]
-    if len(head) > 7:  # as of fourteen findings
-        lines = [list(line) for line in zip(*lines, strict=True)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    text = "".join(
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() + "\n"
-        for line in lines
-    )
-    origin = audit.get("split_origin")
-    return text + (f"splits: {origin}\n" if origin else "")
+    origin = audit["split_origin"]
+    lines = [*split_lines(audit["splits"]), *([f"splits: {origin}"] if origin else [])]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _flow(audit: Mapping[str, Any]) -> str:

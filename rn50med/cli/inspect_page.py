@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 
-from rn50med.cli.inspect_console import in_order, split_rows, verdict
+from rn50med.cli.inspect_console import in_order, verdict
 from rn50med.errors import listed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def page(found: Inspection, transforms: Transforms | None = None) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = files("rn50med.cli").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    head, rows = split_rows(found.audit)
+    head, rows = _split_rows(found.audit)
     return environment.from_string(template).render(
         verdict=verdict(found).strip(),
         synthetic=found.manifest.synthetic,
@@ -113,3 +113,28 @@ def _images(counted: dict[str, Any]) -> list[tuple[str, str]]:
             low, middle, high = (f"{counted[what][end]:g}" for end in ("min", "median", "max"))
             lines.append((what, f"{low} to {high} pixels, median {middle}"))
     return lines
+
+
+def _split_rows(audit: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the table of splits.
+
+    Args:
+        audit: Facts of the source.
+    """
+    splits = audit.get("splits") or {}
+    names = list(dict.fromkeys(name for counts in splits.values() for name in counts["classes"]))
+    rows = [
+        [split, *(str(n) for n in (counts["patients"], counts["images"])), *_classes(counts, names)]
+        for split, counts in splits.items()
+    ]
+    return ["split", "patients", "images", *names], rows
+
+
+def _classes(counts: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    total = max(1, counts["images"])
+    shown = []
+    for name in names:
+        number = counts["classes"].get(name, 0)
+        unknown = counts.get("labels", {}).get(name, {}).get("unknown", 0)
+        shown.append(f"{number} ({100 * number / total:.0f} %){f', {unknown} unknown' if unknown else ''}")
+    return shown

@@ -25,11 +25,11 @@ def split_lines(table: Table) -> list[str]:
         >>> counts = {"patients": 30, "images": 45, "classes": {"normal": 20, "pneumonia": 25}}
         >>> for line in split_lines({"train": counts, "test": counts}):
         ...     print(line)
-                   train  test
-        patients      30    30
-        images        45    45
-        normal        20    20
-        pneumonia     25    25
+                      train       test
+        patients         30         30
+        images           45         45
+        normal     20 (44 %)  20 (44 %)
+        pneumonia  25 (56 %)  25 (56 %)
     """
     splits = [split for split in SPLITS if split in table]
     rows = [["", *splits], *_rows([table[split] for split in splits])]
@@ -73,6 +73,7 @@ def _labelled(name: str, ruled: list[Mapping[str, Any]]) -> str:
 
 
 def _held(split: Mapping[str, Any], name: str) -> str:
-    """Return how many images are of a class, and of how many nobody knows."""
-    unknown = split.get("unknown", {}).get(name, 0)
-    return f"{split['classes'].get(name, 0)}" + (f" ({unknown} unknown)" if unknown else "")
+    """Return how many images are of a class, their share, and of how many nobody knows."""
+    number, unknown = split["classes"].get(name, 0), split.get("unknown", {}).get(name, 0)
+    share = f"{number} ({100 * number / max(1, split['images']):.0f} %)"
+    return share + (f", {unknown} unknown" if unknown else "")
