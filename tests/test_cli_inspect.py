@@ -29,7 +29,7 @@ def test_good_images_are_ready_to_fit_and_the_guess_is_told(command_line: Comman
     said = command_line("inspect", table.path, *NO_CACHE)
     assert said.code == 0
     assert "task: Binary (the column 'label' is named like a label and has two values)" in said.out
-    assert re.search(r"^train +\d+ +\d+ ", said.out, re.MULTILINE)
+    assert re.search(r"^patients +\d+ +\d+ +\d+$", said.out, re.MULTILINE)
     assert said.out.splitlines()[-1] == "labels.csv: ready to fit: 48 images, 0 errors, 1 warning"
 
 
