@@ -169,6 +169,8 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
     if (new_height, new_width) != (height, width):
         pixels = _resample(pixels, (new_width, new_height))
+    if (new_height, new_width) == (size, size):
+        return pixels  # np.pad would copy it, which takes as long as all else for a small one
     top, left = (size - new_height) // 2, (size - new_width) // 2
     margins = [(top, size - new_height - top), (left, size - new_width - left)]
     return np.pad(pixels, margins + [(0, 0)] * (pixels.ndim - 2))
