@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image as Pillow
 
 from rn50med.data.cache import Outcome, Work, cache_place, clear, occupied, read_images
@@ -105,7 +106,7 @@ def test_a_file_that_changed_is_read_again(films: tuple[Path, list[str]], tmp_pa
 
 
 @pytest.mark.parametrize(
-    "other", [{"size": 48}, {"reader": Reader(most_megapixels=50)}], ids=["another size", "another reader"]
+    "other", [{"size": 48}, {"reader": Reader(voi="none")}], ids=["another size", "another reader"]
 )
 def test_other_preparations_and_readers_have_entries_of_their_own(
     films: tuple[Path, list[str]], tmp_path: Path, other: dict[str, object]
@@ -239,9 +240,62 @@ def test_clearing_removes_the_cache_and_nothing_else(films: tuple[Path, list[str
     size = occupied(cache)
     assert size > 30 * 32 * 32
     assert clear(cache) == size
-    assert [path.name for path in cache.iterdir()] == ["somebody's.txt"]
+    assert {path.name for path in cache.iterdir()} <= {"somebody's.txt", "lock"}
     assert clear(films[0]) == 0
     assert len(list(films[0].iterdir())) == 30
+
+
+def test_a_file_that_takes_the_place_size_time_and_number_of_another_is_read_again(tmp_path: Path) -> None:
+    """As an archive that is unpacked anew leaves it."""
+    root, cache = tmp_path / "films", tmp_path / "c"
+    root.mkdir()
+    path = root / "a.npy"
+    np.save(path, np.full((40, 40), 10, np.uint8))
+    old = path.stat()
+    read(work_of(root, ["a.npy"]), cache)
+    for _ in range(20):  # the file system gives the number again, sooner or later
+        path.unlink()
+        np.save(path, np.full((40, 40), 20, np.uint8))
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+        if path.stat().st_ino == old.st_ino:
+            break
+    again = read(work_of(root, ["a.npy"]), cache)
+    assert again.known == 0
+    assert (again.images.one(0) == 20).all()
+
+
+def test_a_cache_in_use_is_not_cleared(films: tuple[Path, list[str]], tmp_path: Path) -> None:
+    cache = tmp_path / "c"
+    outcome = read(work_of(*films), cache)
+    with FileLock(cache / "lock"), pytest.raises(StorageError, match="a run is preparing images there"):
+        clear(cache)
+    assert pixels(outcome).any()
+    clear(cache)
+    with pytest.raises(StorageError, match="was changed while it was in use"):
+        pickle.loads(pickle.dumps(outcome.images)).one(0)
+
+
+def test_more_shards_than_a_process_may_open_are_mapped_in_turn(
+    films: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rn50med.data.cache.shards.SHARD_BYTES", 2000)
+    monkeypatch.setattr("rn50med.data.cache.stored.MOST_OPEN", 3)
+    outcome = read(work_of(*films), tmp_path / "c")
+    assert len(list((tmp_path / "c").glob("*.shard"))) > 10
+    assert np.array_equal(pixels(outcome), pixels(read(work_of(*films), None)))
+    assert len(outcome.images._maps) == 3
+
+
+class Inverted(Radiograph):
+    """Transforms of somebody's own, whose deterministic part they edit."""
+
+
+def test_the_code_of_somebodys_own_transforms_belongs_to_the_key() -> None:
+    assert "code" not in Radiograph(size=32).preparation
+    assert Inverted(size=32).preparation["code"] == Inverted(size=48).preparation["code"]
+    exec("class Typed(Radiograph):\n    pass", globals())
+    typed = globals()["Typed"](size=32)
+    assert typed.preparation != typed.preparation, "without its source nobody can tell whether it changed"
 
 
 def test_the_place_is_chosen_by_option_then_variable_then_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_the_written_recipe_inspects_again_without_a_guess(
     recipe = tmp_path / "my study.yaml"
     first = command_line("inspect", table.path, "--write", recipe, *NO_CACHE)
     assert first.code == 0
-    assert first.out.splitlines()[-1] == f"python -m rn50med fit --recipe '{recipe}'"
+    assert first.out.splitlines()[-1] == f"python -m rn50med fit --recipe '{recipe}' --data.cache none"
     again = command_line("inspect", table.path, "--recipe", recipe, *NO_CACHE)
     assert again.code == 0
     assert "guessed" not in again.out

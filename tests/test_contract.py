@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FilmTable, Outcome
+from films import write_films
 from PIL import Image
 
 from rn50med.data.contract import PixelContract, kind_of, kinds_of
@@ -89,3 +90,26 @@ def test_a_run_is_tested_and_used_by_the_contract_it_was_trained_by(
     other_options = command_line("test", "--run", "run", "--data.reader.range", "[0, 2000]")
     assert other_options.code == 3
     assert "data.reader.range is (0.0, 2000.0), not (0.0, 1000.0) as in training" in other_options.err
+    other_size = command_line("test", "--run", "run", "--data.transforms.size", "64")
+    assert other_size.code == 3
+    assert "data.transforms: size 64, not 32 as in training" in other_size.err
+
+
+def test_another_site_is_not_judged_by_the_runs_own_place(
+    film_table: FilmTable, command_line: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    film_table.cells["site"] = (["Bern"] * 4 + ["Basel"] * 4) * 6
+    film_table.write()
+    fitted = command_line(
+        "fit", "--recipe", "chest_xray", "--data.source", film_table.path, "--output", "run",
+        "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--data.transforms.size", "32",
+        "--data.root", film_table.folder, "--data.splits.by", "site", "--data.splits.test", "[Basel]",
+    )  # fmt: skip
+    assert fitted.code == 0, fitted.err
+    elsewhere = write_films(tmp_path / "elsewhere", splits=False, seed=1)
+    judged = command_line("test", "--run", "run", "--data.source", elsewhere)
+    assert judged.code == 0, judged.err
+    assert "all of it is test" in judged.err
+    assert "(same-patients)" in judged.err, "patients are numbered alike at both"
+    lines = (Path("run/test/labels/predictions/test.csv")).read_text().splitlines()
+    assert len(lines) == 1 + 48

@@ -220,8 +220,8 @@ def test_a_patient_in_two_splits_is_refused(film_table: FilmTable) -> None:
     film_table.split_by_patient()
     film_table.put(2, "split", "test")
     assert refusal(film_table) == (
-        "labels.csv: patient '0000' is in splits test, train; put all images of a patient in one split, "
-        "or the test score is of patients seen in training."
+        "labels.csv: patient '0000' is in splits test, train (rows 2, 3); put all images of a patient in one "
+        "split, or the test score is of patients seen in training."
     )
 
 
@@ -231,10 +231,8 @@ def test_every_patient_in_two_splits_is_listed_on_a_line(film_table: FilmTable) 
     film_table.put(4, "split", "val")
     head, *lines = refusal(film_table).splitlines()
     assert head == "labels.csv: 2 faults; mend them and run again."
-    assert lines[0].startswith(
-        "  patient '0000' is in splits test, train; put all images of a patient in one"
-    )
-    assert lines[1] == "  patient '0001' is in splits train, val"
+    assert lines[0].startswith("  patient '0000' is in splits test, train (rows 2, 3); put all images of a")
+    assert lines[1] == "  patient '0001' is in splits train, val (rows 4, 5)"
 
 
 def test_identical_bytes_in_two_splits_are_refused(film_table: FilmTable) -> None:
@@ -243,7 +241,7 @@ def test_identical_bytes_in_two_splits_are_refused(film_table: FilmTable) -> Non
     shutil.copy(film_table.image(train), film_table.image(test))
     said = refusal(film_table)
     names = [film_table.cells.loc[line - 2, "image"] for line in (train, test)]
-    assert said.startswith(f"labels.csv: images {', '.join(names)} are identical and in splits test, train; ")
+    assert said.startswith(f"labels.csv: images {', '.join(names)} are identical and in splits test, train ")
     assert "all copies of an image" in said
 
 

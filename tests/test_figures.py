@@ -23,6 +23,24 @@ BINARY = {
     "balanced_accuracy",
     "brier",
     "log_loss",
+    "lr_positive",
+    "lr_negative",
+    "mcc",
+    "net_benefit",
+    "brier_scaled",
+    "ece",
+    "calibration_slope",
+    "calibration_intercept",
+}
+NEED_NO_CALLS = {
+    "auroc",
+    "auprc",
+    "brier",
+    "log_loss",
+    "brier_scaled",
+    "ece",
+    "calibration_slope",
+    "calibration_intercept",
 }
 
 
@@ -68,9 +86,12 @@ def test_a_score_at_the_threshold_is_called_positive() -> None:
 def test_perfect_predictions_are_never_certain() -> None:
     target = np.arange(84) % 2
     figures = binary_figures(0.02 + 0.96 * target, target, np.arange(84).astype(str), 0.5)
-    for key in BINARY - {"brier", "log_loss"}:
+    for key in ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "accuracy", "mcc"):
         assert figures[key].value == figures[key].high == 1.0
         assert figures[key].low < 0.97, key
+    assert figures["lr_positive"].reason == "no false alarm: the ratio is infinite"
+    assert figures["lr_negative"].value == 0.0 < figures["lr_negative"].high < 0.2
+    assert figures["calibration_slope"].reason == "a probability separates the outcomes"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +120,7 @@ def test_without_an_operating_point_what_needs_calls_is_undefined() -> None:
     figures = binary_figures(*_binary(40), None)
     assert set(figures) == BINARY
     undefined = {key for key, figure in figures.items() if math.isnan(figure.value)}
-    assert undefined == BINARY - {"auroc", "auprc", "brier", "log_loss"}
+    assert undefined == BINARY - NEED_NO_CALLS
     assert {figures[key].reason for key in undefined} == {"no operating point"}
 
 
@@ -126,7 +147,9 @@ def test_multiclass_figures_are_the_metrics_with_intervals_around_them() -> None
         "brier": metrics.brier(said, target),
         "log_loss": metrics.log_loss(said, target),
     }
-    assert list(figures) == list(expected)
+    each = {"auprc", "sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative", "ece"}
+    each |= {"calibration_slope", "calibration_intercept"}
+    assert set(figures) == {*expected, "auprc", "mcc"} | {f"{key}/{name}" for key in each for name in "abc"}
     for key, value in expected.items():
         assert figures[key].value == pytest.approx(value, abs=1e-9), key
         assert figures[key].low < value < figures[key].high, key
@@ -162,7 +185,7 @@ def test_multilabel_figures_are_the_binary_ones_of_each_label_on_its_known_image
     target[random.random(target.shape) < 0.25] = -100
     patients, names = np.array([f"p{i // 4}" for i in range(160)]), ["a", "b", "c"]
     figures = multilabel_figures(said, target, patients, [0.4, None, 0.6], names)
-    assert set(figures) == {"auroc"} | {f"{key}/{name}" for key in BINARY for name in names}
+    assert set(figures) == {"auroc", "auprc"} | {f"{key}/{name}" for key in BINARY for name in names}
     for k, threshold in enumerate([0.4, None, 0.6]):
         known = target[:, k] >= 0
         alone = binary_figures(said[known, k], target[known, k], patients[known], threshold)
@@ -188,7 +211,7 @@ def test_every_figure_survives_json() -> None:
     ):
         text = json.dumps({key: figure.as_json() for key, figure in figures.items()}, allow_nan=False)
         for plain in json.loads(text).values():
-            assert (None in (plain["value"], plain["low"])) == ("reason" in plain)
+            assert (None in (plain["value"], plain["low"], plain["high"])) == ("reason" in plain)
 
 
 def test_the_figures_of_624_images_take_under_two_seconds() -> None:
@@ -205,3 +228,28 @@ def test_the_figures_of_14_labels_of_a_thousand_images_take_under_ten_seconds() 
     start = time.process_time()
     multilabel_figures(said, target, np.arange(1000) // 3, [0.5] * 14, [str(k) for k in range(14)])
     assert time.process_time() - start < 10.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("threshold", [None, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("said", "target", "patients"),
+    [
+        ([0.2, 0.7], [0, 1], "aa"),
+        ([0.5], [1], "a"),
+        ([0.0, 1.0, 0.0, 1.0], [1, 0, 0, 1], "abcd"),
+        ([0.0] * 6, [0, 1] * 3, "abcdef"),
+        ([1.0, 1.0, 0.0], [0, 0, 1], "abc"),
+        ([0.1, 0.1, 0.6, 0.6, 0.6, 0.9, 0.2], [0, 1, 0, 1, 1, 0, 1], "aabbccd"),
+    ],
+)
+def test_every_figure_of_any_table_lies_inside_its_interval_or_says_why(
+    said: list[float], target: list[int], patients: str, threshold: float | None
+) -> None:
+    for key, figure in binary_figures(said, target, list(patients), threshold, prevalence=0.1).items():
+        ends = figure.low, figure.value, figure.high
+        assert not any(math.isinf(end) for end in ends), key
+        if any(math.isnan(end) for end in ends):
+            assert figure.reason, key
+        else:
+            assert figure.low <= figure.value <= figure.high, key

@@ -206,3 +206,22 @@ def test_a_cell_that_says_nothing_of_a_row_that_is_left_out_stops_nobody(film_ta
     assert len(data.manifest) == 40
     assert [step["images"] for step in data.prepared.audit["flow"]] == [8]
     assert isinstance(data.manifest.table, pd.DataFrame)
+
+
+def test_pictures_stay_with_their_rows_where_some_cannot_be_read(film_table: FilmTable) -> None:
+    film_table.image(4).write_bytes(b"")
+    found = module_of(film_table).inspection()
+    whole = module_of(film_table, on_bad_image="skip").inspection()
+    assert found.seen[2] is None
+    for position in (0, 1, 3, 47):
+        expected = whole.images.one(position - (position > 2))
+        assert np.array_equal(found.picture(position), expected)
+
+
+def test_copies_whose_labels_nobody_ruled_on_do_not_contradict(film_table: FilmTable) -> None:
+    film_table.cells["edema"] = ["1", "0"] * 24
+    film_table.write()
+    shutil.copy(film_table.image(2), film_table.image(3))
+    film_table.put(2, "edema", "-1")
+    task = MultiLabel(("edema",), unknown="positive")
+    assert "conflicting-labels" not in codes(module_of(film_table, task=task))

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from rn50med.cli.arguments import prepare
 from rn50med.data.guess import Guess, guess, recipe_text
-from rn50med.data.guess.labels import classes_of, in_order
+from rn50med.data.guess.labels import classes_of, guess_labels, in_order
 from rn50med.data.where import Where
 from rn50med.errors import DataError
 from rn50med.strict_yaml import parse_yaml
@@ -171,6 +171,13 @@ def test_what_the_user_says_is_not_guessed(tmp_path: Path) -> None:
     assert not {"data.columns.patient", "data.where"} & set(guessed.reasons)
 
 
+def test_a_split_that_is_switched_off_stays_so_in_the_recipe(tmp_path: Path) -> None:
+    columns = {"image": [f"{i}.png" for i in range(ROWS)], "label": ["a", "b"] * 30, "split": ["x", "y"] * 30}
+    found = guess(str(write(tmp_path, "labels.csv", columns)), {"columns.split": "null"})
+    assert found.data["columns"] == {"split": None, "patient": "image"}
+    assert "    split: null\n" in recipe_text(found, "labels.yaml")
+
+
 def test_one_hot_columns_are_said_to_be_classes(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"image": [f"{i}.png" for i in range(ROWS)]}
     columns |= {name: ["1" if i % 3 == k else "0" for i in range(ROWS)] for k, name in enumerate("abc")}
@@ -181,9 +188,23 @@ def test_one_hot_columns_are_said_to_be_classes(tmp_path: Path) -> None:
 
 def test_a_typing_error_is_no_class(tmp_path: Path) -> None:
     cells = ["normal"] * 80 + ["pneumonia"] * 60 + ["Pneumonia "] * 2 + ["pnuemonia", "normal "]
-    assert classes_of(cells) == ["normal", "pneumonia"]
-    assert set(classes_of(["a", "b"] * 30)) == {"a", "b"}
-    assert classes_of([str(i) for i in range(50)]) == []
+    assert classes_of(cells) == (["normal", "pneumonia"], {"pnuemonia": 1})
+    assert set(classes_of(["a", "b"] * 30)[0]) == {"a", "b"}
+    assert classes_of([str(i) for i in range(50)]) == ([], {})
+    found = guess_labels(pd.DataFrame({"label": cells}, dtype=str), [], "labels.csv")
+    assert found.reasons[""].endswith("taken for a typing error and left out: 'pnuemonia' of 1 row: CHECK")
+
+
+@pytest.mark.parametrize(
+    ("common", "rare"),
+    [
+        ("BI-RADS 4", "BI-RADS 5"), ("BI-RADS 4a", "BI-RADS 4b"), ("stage II", "stage III"), ("T1N0", "T1N1"),
+        ("stage_ii", "stage_iv"), ("BIRADS 4", "BI-RADS 5"), ("type A", "type B"),
+        ("Gleason 3+4", "Gleason 4+3"),
+    ],
+)  # fmt: skip
+def test_a_rare_class_of_another_number_is_no_typing_error(common: str, rare: str) -> None:
+    assert classes_of([common] * 300 + ["benign"] * 100 + [rare]) == ([common, "benign", rare], {})
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,37 @@ def test_the_digest_knows_bytes_and_splits_but_not_the_order_of_rows() -> None:
     assert manifest.with_splits(["train", "test"]).digest(["one", "two"]) != digest
 
 
+def test_the_digest_knows_the_labels_that_it_is_given() -> None:
+    table, _ = standard(GOOD, GOOD | {"image": "b.png"})
+    manifest = Manifest("labels.csv", "table", table, Files(Path(), Reader()))
+    other = Manifest("labels.csv", "table", table.assign(label=["pneumonia", "normal"]), manifest.images)
+    assert manifest.digest(["1", "2"]) == other.digest(["1", "2"])
+    assert manifest.digest(["1", "2"], ["label"]) != other.digest(["1", "2"], ["label"])
+    turned = Manifest("labels.csv", "table", table[::-1], manifest.images)
+    assert turned.digest(["2", "1"], ["label"]) == manifest.digest(["1", "2"], ["label"])
+
+
+def test_a_column_named_like_the_split_that_holds_none_is_not_taken() -> None:
+    row = GOOD | {"set": "left"}
+    table, notes = standard(row)
+    assert (table["split"].item(), table["set"].item()) == ("", "left")
+    assert notes == ("column 'set' is not taken for the split, as it names none of train, val and test",)
+    table, notes = standard(
+        row | {"partition": "train"}, GOOD | {"image": "b", "set": "", "partition": "val"}
+    )
+    assert table["split"].tolist() == ["train", "val"]
+    assert notes[0] == "column 'partition' is taken for the split"
+
+
+def test_a_slip_in_a_column_taken_for_the_split_is_a_fault_that_says_how_to_switch_it_off() -> None:
+    rows = GOOD | {"set": "train"}, GOOD | {"image": "b", "set": "tset"}
+    said = "split 'tset'; write train, val or test, or --data.columns.split null if the column is no split"
+    assert said in fault_of(*rows)
+    assert standard(*rows, columns=Columns(split=None))[0]["split"].tolist() == ["", ""]
+    table, _ = standard(GOOD | {"split": "second"}, columns=Columns(split=None))
+    assert table["split"].item() == ""
+
+
 TEN = (
     ("empty-cell", {"image": ""}, "empty cell for the image"),
     ("empty-cell", {"patient_id": " "}, "empty cell for the patient"),

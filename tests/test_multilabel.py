@@ -180,7 +180,7 @@ def test_one_label_is_a_binary_task() -> None:
     expected = binary_figures(probability, target, patients[known], point.threshold("mass"))
     assert {key: figures[f"{key}/mass"] for key in expected} == expected
     assert figures["auroc"] == expected["auroc"]
-    assert set(figures) == {"auroc"} | {f"{key}/mass" for key in expected}
+    assert set(figures) == {"auroc", "auprc"} | {f"{key}/mass" for key in expected}
 
 
 def test_each_label_is_judged_on_its_known_images_alone() -> None:
@@ -308,3 +308,13 @@ def test_a_policy_that_there_is_not_is_refused_before_anything_is_built(words: t
     parser.add_subclass_arguments(Task, "task")
     with pytest.raises(ArgumentError, match="ignore"):
         parser.parse_args(["--task", "MultiLabel", "--task.labels", "[mass]", *words])
+
+
+def test_a_blank_may_say_that_a_finding_is_absent_while_minus_one_stays_unknown() -> None:
+    task = MultiLabel(("edema", "mass"), unknown_of={"edema": "positive"}, blank="negative")
+    row = {"edema": "", "mass": "-1"}
+    assert task.encode(row) == [0, UNKNOWN]
+    assert task.encode({"edema": "-1", "mass": "nan"}) == [1, 0]
+    assert task.counts([row])["labels"]["mass"]["unknown"] == 1
+    assert task.counts([row])["labels"]["edema"]["negative"] == 1
+    assert task.ruled({"edema": "-1", "mass": "1"}) == [UNKNOWN, 1], "before any policy"

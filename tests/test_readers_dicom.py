@@ -461,3 +461,13 @@ def test_each_kind_of_number_is_read() -> None:
     dataset = film(mask, 1, BitsAllocated=1)
     dataset.PixelData = np.packbits(mask.ravel(), bitorder="little").tobytes()
     assert np.array_equal(display(read(dataset)), mask * np.uint16(65535))
+
+
+def test_a_window_centred_on_zero_is_one() -> None:
+    from rn50med.data.readers.dicom_values import _window
+
+    header = Dataset()
+    header.WindowCenter, header.WindowWidth = 0, 100
+    assert _window(header) == (0.0, 100.0)
+    header.WindowCenter = ""
+    assert _window(header) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
@@ -28,7 +30,7 @@ from rn50med.data.sources import (
     open_source,
 )
 from rn50med.data.sources.phantom import PhantomImages
-from rn50med.errors import DataError
+from rn50med.errors import DataError, RecipeError
 from rn50med.tasks import Binary, MultiClass, Task
 
 TASK = Binary(negative="normal", positive="pneumonia")
@@ -165,9 +167,10 @@ def test_a_condition_drops_rows_before_their_cells_are_checked(film_table: FilmT
     manifest = manifest_of(film_table.write(), where="site in (a, c)")
     assert len(manifest) == 24
     assert manifest.column("source_row") == [str(row) for row in range(2, 50, 2)]
-    assert manifest.flow == (Step("left out by data.where: site in (a, c)", 24),)
-    assert "data.where asks for site 'c', which no row has; did you mean" not in manifest.notes
-    assert "data.where asks for site 'c', which no row has" in manifest.notes
+    assert manifest.flow == (Step("left out by data.where: a condition on site", 24),)
+    (finding,) = manifest.findings
+    assert (finding.code, finding.severity) == ("where-value", "warning")
+    assert finding.details == ("data.where asks for site 'c', which no row has",)
 
 
 @pytest.mark.parametrize(
@@ -208,18 +211,85 @@ def test_a_folder_and_the_phantom_can_be_asked_for_a_part(tmp_path: Path) -> Non
 def test_a_keyword_is_asked_of_the_headers_of_a_tables_images(tmp_path: Path) -> None:
     for name, view in (("a.dcm", "PA"), ("b.dcm", "LL")):
         write_dicom(tmp_path / name, ViewPosition=view)
-    rows = "file,label,patient_id\na.dcm,normal,1\nb.dcm,pneumonia,2\nnowhere.dcm,normal,3\n"
+    class_folders(tmp_path, "c.png")
+    write_dicom(tmp_path / "report.dcm", image=False)
+    rows = "file,label,patient_id\na.dcm,normal,1\nb.dcm,pneumonia,2\nc.png,normal,3\nreport.dcm,normal,4\n"
     (tmp_path / "labels.csv").write_text(rows)
     manifest = manifest_of(tmp_path / "labels.csv", where="ViewPosition = PA")
     assert manifest.column("image") == ["a.dcm"]
     assert "ViewPosition" not in manifest.table
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+
+
+def test_a_condition_on_headers_keeps_what_has_none_to_be_told_of(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", ViewPosition="LL")
+    for name, content in (("empty.dcm", b""), ("pointer.dcm", LFS), ("empty.png", b""), ("lfs.png", LFS)):
+        (tmp_path / name).write_bytes(content)
+    names = ["a.dcm", "nowhere.dcm", "empty.dcm", "pointer.dcm", "empty.png", "lfs.png", "gone.png"]
+    rows = [f"{name},normal,{i},a\n{name}2,normal,{i},b\n" for i, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("file,label,patient_id,site\n" + "".join(rows))
+    for where in ("site = a and ViewPosition = PA", "not (site = b or not ViewPosition in (PA, AP))"):
+        manifest = manifest_of(tmp_path / "labels.csv", where=where)  # the site settles it for half of them
+        assert manifest.column("image") == names[1:]
+
+
+def test_a_condition_keeps_damaged_files_of_a_dicom_folder(tmp_path: Path) -> None:
+    for name, view in (("normal/2.dcm", "PA"), ("pneumonia/3.dcm", "LL")):
+        write_dicom(tmp_path / name, ViewPosition=view)
+    (tmp_path / "normal" / "1.dcm").write_bytes(b"")
+    manifest = manifest_of(tmp_path, Columns(patient="image"), where="ViewPosition = PA")
+    assert manifest.column("image") == ["normal/1.dcm", "normal/2.dcm"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "where", "said"),
+    [
+        (
+            ["19990101", "20240131"],
+            "it >= 2024",
+            "compares dates with a number; write the day, such as 2024-01-01",
+        ),
+        (["1999-01-01"], "it >= 99", "compares dates with a number; write the day, such as 2024-01-31"),
+        (["1,234", "99"], "it > 100", "numbers such as '1,234', which may mean 1234 or 1.234; write them"),
+        (["1.5", "99"], "it > '1,000'", "numbers such as '1,000', which may mean 1000 or 1.000"),
+        (["41", "065Y"], "it < '65 years'", "compares numbers or dates with text; write a number, a day"),
+        (["41", "65"], "it < 2024-01-31", "compares a date with a column of numbers"),
+        (["PA", "AP"], "it < 5", "compares a number with a column of text"),
+    ],
+)
+def test_an_order_of_unlike_things_is_refused(
+    tmp_path: Path, cells: Sequence[str], where: str, said: str
+) -> None:
+    rows = [f'{i}.png,normal,{i},"{cell}"' for i, cell in enumerate([*cells, ""])]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,patient_id,it", *rows]))
+    with pytest.raises(RecipeError, match=f"^data.where: .*{re.escape(said)}"):
+        manifest_of(tmp_path / "labels.csv", where=where)
+
+
+def test_a_decimal_comma_is_known_by_the_other_cells(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('image,label,patient_id,it\n1,normal,1,"1,234"\n2,normal,2,"2,5"\n')
+    assert manifest_of(tmp_path / "labels.csv", where="it < 2").column("image") == ["1"]
+
+
+def test_cells_without_an_order_are_counted(tmp_path: Path) -> None:
+    ages = ["40Y", "065Y", "9M", "70", "n/a CANARY", "", "2024-01-31"]
+    rows = [f"{i}.png,normal,{i},{age}" for i, age in enumerate(ages)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,patient_id,PatientAge", *rows]))
+    manifest = manifest_of(tmp_path / "labels.csv", where="PatientAge < 65Y")
+    assert manifest.column("image") == ["0.png", "2.png"]
+    (finding,) = manifest.findings
+    assert (finding.code, finding.severity) == ("where-order", "warning")
+    assert finding.message.startswith("2 of 7 cells of column 'PatientAge' have no order")
+    assert "CANARY" not in str(finding)
+
+
 def test_paths_written_on_windows_are_understood(film_table: FilmTable) -> None:
     film_table.cells["image"] = film_table.cells["image"].str.replace("/", "\\")
     manifest = manifest_of(film_table.write())
     assert manifest.read(manifest.column("image")[0]).image.values.shape == (64, 64)
-    assert manifest.notes == ("backslashes in column 'image' are read as slashes",) or os.sep != "/"
+    assert manifest.notes == ("backslashes in image paths are read as slashes",) or os.sep != "/"
 
 
 def test_what_systems_leave_behind_is_no_image_and_the_rest_is_counted(tmp_path: Path) -> None:
@@ -245,6 +315,43 @@ def test_every_readable_kind_of_image_is_found_in_a_folder(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="needs links")
+def test_images_are_known_by_their_bytes_and_other_files_are_not(tmp_path: Path) -> None:
+    image = Image.fromarray(np.zeros((4, 6), np.uint8))
+    for name, kind in (("a.gif", "GIF"), ("b.jfif", "JPEG"), ("c", "PNG"), ("d.1", "BMP"), ("e.x", "TIFF")):
+        image.save(tmp_path / name, kind)
+    bare = write_dicom(tmp_path / "f").read_bytes()
+    (tmp_path / "f").write_bytes(bare[132:])
+    others = {
+        "g.csv": b"BM,MM,II\n1,2,3\n", "h.txt": b"GIF, the format\n", "i.csv.gz": b"\x1f\x8b\x08\0", "j": b"",
+        "k.json": b"{}", "l.zip": b"PK\x03\x04",
+    }  # fmt: skip
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    listing = list_images(tmp_path)
+    assert listing.names == ("a.gif", "b.jfif", "c", "d.1", "e.x", "f")
+    assert listing.others == len(others)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone: the folder cannot be listed \(.+\); check its name"):
+        list_images(tmp_path / "gone")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="may list any folder")
+def test_a_folder_without_access_is_not_passed_over(tmp_path: Path) -> None:
+    class_folders(tmp_path, "normal/1.png", "pneumonia/2.png")
+    (tmp_path / "normal").chmod(0)
+    with pytest.raises(DataError, match=r"normal: the folder cannot be listed \(Permission denied\)"):
+        list_images(tmp_path)
+    (tmp_path / "normal").chmod(0o700)
+
+
+def test_splits_above_class_folders_can_be_left_alone(tmp_path: Path) -> None:
+    class_folders(tmp_path, "train/normal/1.png", "test/pneumonia/2.png")
+    manifest = manifest_of(tmp_path, Columns(patient="image", split=None))
+    assert manifest.column("split") == ["", ""]
+
+
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     class_folders(tmp_path / "elsewhere", "1.png")
     (tmp_path / "study").mkdir()

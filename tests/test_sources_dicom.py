@@ -12,6 +12,7 @@ from PIL import Image
 from rn50med.data.faults import Faults
 from rn50med.data.manifest import Columns, Manifest, Step
 from rn50med.data.sources import open_source
+from rn50med.data.sources.headers import read_headers
 from rn50med.errors import DataError, RecipeError
 from rn50med.tasks import Binary
 
@@ -132,7 +133,7 @@ def test_rows_that_the_condition_drops_stop_nothing(tree: Path) -> None:
     rows = "AccessionNumber,label,site\n0012,normal,a\nA2,?,b\nA2,??,b\n,normal,b\n"
     manifest = joined(rows, tree, where="site = a")
     assert manifest.column("label") == ["normal", "normal"]
-    assert manifest.flow[-1] == Step("left out by data.where: site = a", 1)
+    assert manifest.flow[-1] == Step("left out by data.where: a condition on site", 1)
     assert [finding.code for finding in manifest.findings] == []
 
 
@@ -197,12 +198,68 @@ def test_a_tree_without_images_or_root_is_said(tree: Path, tmp_path: Path) -> No
         open_source("phantom", join="file")
 
 
-def test_a_damaged_file_does_not_stop_the_others(tree: Path) -> None:
+def test_a_film_that_is_cut_off_anywhere_in_its_header_is_seen_to_be(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a.dcm", PatientID="p1", AccessionNumber="A2")
+    whole = path.read_bytes()
+    for cut in range(whole.index(b"US\x02\0\x06\0") - 4):  # where its rows are told
+        path.write_bytes(whole[:cut])
+        assert read_headers([path], ["PatientID"])[0].kind == "damaged", cut
+    maker = write_dicom(tmp_path / "b.dcm", image=False, SOPClassUID="1.3.46.670589.11.0.0.12.1")
+    assert read_headers([maker], ["PatientID"])[0].kind == "object"
+
+
+@pytest.mark.parametrize("cut", [131, 132, 150, 300, 380])
+def test_files_whose_header_cannot_be_read_are_told_of(tree: Path, cut: int) -> None:
+    whole = (tree / "p2" / "IM3").read_bytes()
+    (tree / "p1" / "empty.dcm").write_bytes(b"")
+    (tree / "p1" / "pointer.DCM").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tree / "p2" / "IM4.dcm").write_bytes(whole[:cut])
+    manifest = joined(LABELS, tree)
+    assert len(manifest) == 3
+    (finding,) = manifest.findings
+    assert (finding.code, finding.severity) == ("damaged-header", "error")
+    assert finding.message == "3 files below the root have a DICOM header that cannot be read."
+    assert finding.remedy == "copy the files again, or take them out"
+    assert finding.details == ("p1/empty.dcm", "p1/pointer.DCM", "p2/IM4.dcm")
+    assert manifest.flow == (
+        Step("files that are no DICOM images", 2),  # a report, and notes
+        Step("files whose DICOM header cannot be read", 3),
+    )
+
+
+def test_a_file_without_a_name_for_dicom_that_is_cut_off_is_told_of(tree: Path) -> None:
     whole = (tree / "p2" / "IM3").read_bytes()
     (tree / "p2" / "IM3").write_bytes(whole[:150])
+    assert [finding.code for finding in joined(LABELS, tree).findings] == [
+        "damaged-header",
+        "row-without-image",
+    ]
+
+
+def test_dicom_without_preamble_is_joined_and_read(tree: Path) -> None:
+    for name in ("p1/IM2.dcm", "p2/IM3"):
+        (tree / name).write_bytes((tree / name).read_bytes()[132:])
     manifest = joined(LABELS, tree)
-    assert manifest.flow[0] == Step("files that are no DICOM images", 3)
-    assert manifest.findings[0].code == "row-without-image"
+    assert manifest.column("image") == ["p1/1.2.840.10008.1", "p1/IM2.dcm", "p2/IM3"]
+    assert manifest.column("patient") == ["p1", "p1", "0007"]
+    assert manifest.read("p2/IM3").image.values.shape == (6, 4)
+    assert manifest.findings == ()
+
+
+def test_damaged_files_of_a_tree_joined_by_name_are_left_to_the_gate(tree: Path) -> None:
+    (tree / "p1" / "IM2.dcm").write_bytes(b"")
+    rows = "file,label\np1/IM2,normal\nIM3,pneumonia\n"
+    manifest = joined(rows, tree, "file", Columns(patient="image"), where="ViewPosition in (PA, AP)")
+    assert manifest.column("image") == ["p1/IM2.dcm", "p2/IM3"]
+
+
+def test_two_keys_of_one_file_stop_with_both_numbers(tree: Path) -> None:
+    _, faults = opened("file,label\nIM2,normal\np1/IM2.dcm,pneumonia\n", tree, "file")
+    (fault,) = faults.found
+    assert fault.code == "duplicate-key"
+    assert str(fault) == "row 3: 'p1/IM2.dcm' means 'p1/IM2.dcm', as row 2 does; keep one of the rows"
+    rows = "file,label,site\nIM2,?,b\np1/IM2.dcm,pneumonia,a\nIM2.dcm,?,b\n"
+    assert joined(rows, tree, "file", where="site = a").column("label") == ["pneumonia"]
 
 
 def test_class_folders_of_dicom_files_know_their_patients(tree: Path, tmp_path: Path) -> None:

@@ -219,6 +219,32 @@ def test_a_damaged_image_is_a_fault_of_that_image(tmp_path: Path, monkeypatch: p
             manifest.read("test/000000")
 
 
+def test_bytes_that_cannot_be_unpacked_are_told_as_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, content(64, True), "ours.npz", packed=True)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as packed:
+        places = {info.filename: info for info in packed.infolist()}
+
+    def spoil(name: str, after: int) -> None:
+        info = places[name]
+        start = info.header_offset + 30 + len(info.filename.encode()) + 20 + after  # numpy asks for ZIP64
+        path.write_bytes(whole[:start] + b"\xff" * 200 + whole[start + 200 :])
+
+    spoil("test_images.npy", 20_000)
+    for limit in (1000, 2**30):
+        monkeypatch.setattr(arrays, "_IN_MEMORY", limit)
+        manifest = manifest_of(path)
+        with pytest.raises(
+            ImageFault, match=r"whose member 'test_images' is damaged .+; copy the file again"
+        ):
+            manifest.read("test/000000")
+    spoil("test_images.npy", 0)
+    with pytest.raises(DataError, match=r"^ours\.npz: is no \.npz file, or is cut off or damaged"):
+        manifest_of(path)
+
+
 @installed
 def test_a_set_by_its_name_is_taken_from_the_root(tmp_path: Path) -> None:
     saved(tmp_path, content(64), "pneumoniamnist_64.npz")

@@ -157,6 +157,26 @@ def test_a_formula_gives_the_value_that_was_kept_with_it(tmp_path: Path) -> None
     assert read_table(kept)["age"].tolist() == ["42"]
 
 
+def test_formulas_without_any_value_are_refused(tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "labels.xlsx", [["image", "label", "note"], ["a.png", "=A2", None], ["b.png", "=A3"]]
+    )
+    with pytest.raises(
+        DataError, match=r"labels\.xlsx: column 'label' holds formulas without values; open the"
+    ):
+        read_table(path)
+
+
+def test_formulas_whose_value_is_no_text_are_blank(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "made.xlsx", [["image", "note"], ["a.png", '=IF(A2="","","")']])
+    kept = tmp_path / "labels.xlsx"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(kept, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, content.replace(b'<c r="B2">', b'<c r="B2" t="str">'))
+    assert read_table(kept)["note"].tolist() == [""]
+
+
 def test_other_sheets_are_mentioned(tmp_path: Path) -> None:
     path = workbook(tmp_path / "labels.xlsx", CELLS, sheets=["notes", "old"])
     table, notes = table_and_notes(path)

@@ -42,6 +42,9 @@ ROW = {
         ("age < 100", True),  # a number, not text: '4' > '1'
         ("PatientAge < 2", True),  # 18 months
         ("PatientAge >= 018Y", False),
+        ("PatientAge < 65Y", True),
+        ("PatientAge > 9W", True),
+        ("day > 2024", False),  # a day is no number
         ("day > 2024-01-30", True),
         ("day <= 20240131", True),
         ("sex > 0", False),  # an empty cell has no order
@@ -181,6 +184,9 @@ def truth(tree: Tree, row: Mapping[str, str]) -> bool:
 def in_order(cell: str, sign: str, value: str) -> bool:
     one, two = as_number(cell), as_number(value)
     if cell == "" or (one is None and two is not None):
+        return False
+    days = [bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) for text in (cell, value)]
+    if one is not None and two is not None and days[0] != days[1]:  # unlike
         return False
     below, above = (cell < value, cell > value) if one is None or two is None else (one < two, one > two)
     return {"<": below, "<=": not above, ">": above, ">=": not below}[sign]

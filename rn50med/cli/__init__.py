@@ -21,6 +21,15 @@ COMMANDS = MappingProxyType(
         "fit": ("rn50med.cli.fit", "train, test once, and write a run folder with its report"),
         "test": ("rn50med.cli.test", "evaluate a run again, on its own or another site's images"),
         "predict": ("rn50med.cli.predict", "give probabilities and calls for images without labels"),
+        "explain": ("rn50med.cli.explain", "draw on images what spoke for a class"),
+        "crossval": (
+            "rn50med.cli.crossval",
+            "train and predict by patient-wise folds, with their spread and an ensemble",
+        ),
+        "compare": (
+            "rn50med.cli.compare",
+            "paired difference of two recipes, or the spread over seeds of one",
+        ),
         "recipes": ("rn50med.cli.recipes", "list, show and copy recipes"),
         "doctor": ("rn50med.cli.doctor", "say what this machine can do"),
     }

@@ -90,6 +90,10 @@ class Assembly(LightningCLI):
             raise RecipeError(f"seed_everything: is {seed}; give a whole number from 0 to {2**32 - 1}.")
         if self.config.trainer.max_epochs == -1 and self.config.trainer.max_steps == -1:
             raise RecipeError("trainer.max_epochs: is -1, which has no end; give a number of epochs.")
+        if self.config.trainer.overfit_batches:  # Lightning would train on images of any split
+            raise RecipeError(
+                "trainer.overfit_batches: cannot keep to the splits; give trainer.limit_train_batches."
+            )
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""

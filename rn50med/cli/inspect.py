@@ -6,6 +6,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -41,8 +42,21 @@ def run(argv: Sequence[str]) -> int:
         recipe = _guessed(source, words, options.write, Path(folder))
         code = _inspect(options, ["--recipe", str(recipe), *words])
     if options.write is not None:
-        sys.stdout.write(f"python -m rn50med fit --recipe {shlex.quote(options.write.as_posix())}\n")
+        line = ["python", "-m", "rn50med", "fit", "--recipe", options.write.as_posix(), *_kept(words)]
+        first = "once that is mended:\n" if code else ""
+        sys.stdout.write(f"{first}{shlex.join(line)}\n")
     return code
+
+
+def _kept(words: Sequence[str]) -> list[str]:
+    """Return the options that the written recipe does not hold."""
+    kept, key = [], ""
+    for word in words:
+        if word.startswith("--"):
+            key = word.partition("=")[0].removeprefix("--").removeprefix("data.")
+        if not _steers(key):
+            kept.append(word)
+    return kept
 
 
 def _read(argv: Sequence[str]) -> tuple[Namespace, str, list[str]]:
@@ -152,12 +166,16 @@ def _write_files(options: Namespace, data: ManifestDataModule) -> None:
         if grid is None:
             sys.stderr.write("no preview: no image can be used; mend what is wrong first\n")
         else:
-            grid.save(options.preview, "PNG")
+            buffer = BytesIO()
+            grid.save(buffer, "PNG")
+            write_private(options.preview, buffer.getvalue())
             written.append(options.preview)
     sys.stdout.writelines(f"written: {path}\n" for path in written)
 
 
 def _refuse_folder(path: Path | None) -> None:
-    """Refuse a place that cannot be written to before images are read, which may take a while."""
+    """Refuse a place that cannot be written to, before images are read, which may take a while."""
     if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
         raise StorageError(f"{path}: cannot be written; give a file in a folder that is there.")
+    if path is not None and path.exists():
+        raise StorageError(f"{path}: is there already; give another name.")

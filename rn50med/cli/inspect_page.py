@@ -87,10 +87,7 @@ def _picture(found: Inspection, position: int, transforms: Transforms) -> str:
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
-    if found.images is not None:
-        pixels = found.images.one(position)
-    else:
-        pixels = transforms.prepare(found.manifest.read(found.manifest.column("image")[position]).image)
+    pixels = found.picture(position)
     if pixels.dtype != np.uint8:
         pixels = (pixels >> 8).astype(np.uint8)
     picture = Image.fromarray(

@@ -39,14 +39,17 @@ def preview(found: Inspection, task: Task, transforms: Transforms, seed: int) ->
     """
     from rn50med.data.transforms import light, seeded  # noqa: PLC0415 - with torch
 
-    if found.images is None:
-        return None
     labels = [_label(task, row) for row in found.manifest.rows()]
-    rows = chosen(found.manifest.column("split"), labels)
+    readable = [position for position, seen in enumerate(found.seen) if seen is not None]
+    if not readable:
+        return None
+    splits = found.manifest.column("split")
+    picked = chosen([splits[position] for position in readable], [labels[position] for position in readable])
+    rows = [readable[number] for number in picked]
     with light():
         columns = []
         for row in rows:
-            pixels = found.images.one(row)
+            pixels = found.picture(row)
             drawn = [seeded(transforms.train, pixels, (seed, epoch, row)) for epoch in range(DRAWS)]
             columns.append([_picture(tensor) for tensor in (transforms.eval(pixels), *drawn)])
     return _grid(columns, [labels[row] for row in rows])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from rn50med.errors import RecipeError
@@ -27,3 +30,24 @@ class Options(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the options."""
         raise RecipeError(f"{self.prog}: {message}; see `{self.prog} --help`.")
+
+
+def import_trusted(modules: Sequence[str]) -> None:
+    """Import the modules that the user trusts; one may lie in the working folder, after what is installed.
+
+    Args:
+        modules: Their dotted names.
+
+    Raises:
+        RecipeError: If one cannot be imported.
+    """
+    from importlib import import_module  # noqa: PLC0415
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    for name in modules:
+        try:
+            if find_spec(name.partition(".")[0]) is None:
+                sys.path.append(str(Path.cwd()))
+            import_module(name)
+        except ImportError as error:
+            raise RecipeError(f"--trust {name}: cannot be imported ({error}); install it first.") from error

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rn50med.cli.options import Options
+from rn50med.cli.options import Options, import_trusted
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.plugins import load_plugins
 
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     _check_output(options.output)
     load_plugins()
-    _import(options.trust)
+    import_trusted(options.trust)
     from rn50med.deployment.predict import predict  # noqa: PLC0415 - torch takes seconds
     from rn50med.training.folder import write_predictions  # noqa: PLC0415
 
@@ -66,17 +66,3 @@ def _check_output(output: Path | None) -> None:
         raise StorageError(f"--output {output}: is there already; give a new file.")
     if not output.parent.is_dir():
         raise StorageError(f"--output {output}: there is no folder {str(output.parent)!r}; make it first.")
-
-
-def _import(modules: Sequence[str]) -> None:
-    """Import the modules that the user trusts; one may lie in the working folder, after what is installed."""
-    from importlib import import_module  # noqa: PLC0415
-    from importlib.util import find_spec  # noqa: PLC0415
-
-    for name in modules:
-        try:
-            if find_spec(name.partition(".")[0]) is None:
-                sys.path.append(str(Path.cwd()))
-            import_module(name)
-        except ImportError as error:
-            raise RecipeError(f"--trust {name}: cannot be imported ({error}); install it first.") from error

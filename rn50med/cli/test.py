@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rn50med.cli.options import Options
-from rn50med.errors import DataError, RecipeError, StorageError
+from rn50med.errors import DataError, RecipeError, StorageError, listed
 from rn50med.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     assembly = Assembly(prepare(words))
     source = assembly.config.data.source
     own = _same_place(source, load_recipe(str(recipe))["data"]["source"])
-    if not own:  # all of another site's images are test, where it gives no split
-        assembly = Assembly(prepare([*words, "--data.unsplit", "test"]))
+    if not own:
+        assembly = Assembly(prepare([*words, *_as_another_site(rest)]))
     module = FineTuneModule.load_from_checkpoint(checkpoint)
+    _check_preparation(module, assembly.data)
     tell(assembly.data.prepared.audit)
-    _check_pixels(module, assembly.data)
+    _tell_strange(module, assembly.data)
     _stop_on_seen_images(folder, assembly.data, own)
     name = options.split if own else Path(source).resolve().stem
     place, metrics = evaluate_again(
@@ -76,16 +77,45 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     return 0
 
 
-def _check_pixels(module: FineTuneModule, data: ManifestDataModule) -> None:
-    """Stop where images are read in another way than the run's, and tell of kinds that it did not learn."""
+def _as_another_site(rest: Sequence[str]) -> list[str]:
+    """Return options for images that are not the run's: what the run said of its own place does not hold.
+
+    All of them are test, where they give no split.
+    """
+    from rn50med.cli.words import option_values  # noqa: PLC0415
+
+    own = {
+        "data.root": "null", "data.join": "null", "data.where": "null", "data.split_file": "null",
+        "data.splits.by": "null", "data.splits.test": "[]", "data.splits.val": "[]",
+        "data.splits.test_from": "null", "data.splits.val_from": "null", "data.unsplit": "test",
+    }  # fmt: skip
+    given = {key for key, _ in option_values(rest)}
+    return [word for key, value in own.items() if key not in given for word in (f"--{key}", value)]
+
+
+def _check_preparation(module: FineTuneModule, data: ManifestDataModule) -> None:
+    """Stop where images would be read or prepared in another way than the run's."""
+    from rn50med.data.transforms import Transforms  # noqa: PLC0415
+    from rn50med.parts import build  # noqa: PLC0415
+
+    if module.preprocessing is not None:
+        learnt = build(module.preprocessing, Transforms)  # type: ignore[type-abstract]
+        ours, theirs = learnt.preparation, data.transforms.preparation
+        if other := [f"{k} {theirs.get(k)!r}, not {v!r}" for k, v in ours.items() if v != theirs.get(k)]:
+            raise DataError(
+                f"data.transforms: {listed(other)} as in training; leave these options as the run had them."
+            )
+    if module.pixel_contract is not None:
+        module.pixel_contract.check_reader(data.reader)
+
+
+def _tell_strange(module: FineTuneModule, data: ManifestDataModule) -> None:
+    """Tell of kinds of images that the run did not learn from."""
     from rn50med.data.contract import kind_of  # noqa: PLC0415
 
-    contract = module.pixel_contract
-    if contract is None:
-        return
-    contract.check_reader(data.reader)
     kinds = [kind_of(seen.facts) for seen in data.inspection().seen if seen is not None]
-    if (strange := contract.strange(kinds)) is not None:
+    contract = module.pixel_contract
+    if contract is not None and (strange := contract.strange(kinds)) is not None:
         log.warning("warning (strange-images): %s", strange)
 
 
@@ -117,10 +147,20 @@ def _stop_on_seen_images(folder: Path, data: ManifestDataModule, own: bool) -> N
     from rn50med.data.sources import read_table  # noqa: PLC0415 - pandas takes a second
 
     manifest = read_table(folder / "manifest.csv")
-    seen = set(manifest.loc[manifest["split"] != "test", "sha256"])
-    again = int(table["sha256"].isin(seen).sum())
-    if again and not data.allow_leakage:
+    learnt = manifest[manifest["split"] != "test"]
+    same = table["sha256"].isin(set(learnt["sha256"])) | table["pixels_sha256"].isin(
+        set(learnt["pixels_sha256"])
+    )
+    if same.any() and not data.allow_leakage:
         raise DataError(
-            f"{data.manifest.name}: {again} of its images are byte-identical to images that the run was "
+            f"{data.manifest.name}: {int(same.sum())} of its images are identical to images that the run was "
             "trained or tuned on; leave them out, or the score is of images seen in training."
+        )
+    known = len(set(table["patient"]) & set(learnt["patient"]))
+    if known:
+        log.warning(
+            "warning (same-patients): %d of its %d patients have the number of a patient that the run was "
+            "trained or tuned on; leave them out, unless two sites number theirs alike.",
+            known,
+            table["patient"].nunique(),
         )

@@ -18,6 +18,15 @@ SPLIT_WORDS = {
 """What a source may call a split, in lower case."""
 
 
+def holds_split(column: pd.Series) -> bool:
+    """Return whether any cell is a word for a split.
+
+    Args:
+        column: Of text.
+    """
+    return any(str(cell).strip().casefold() in SPLIT_WORDS for cell in column.unique())
+
+
 def read_splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list[str]:
     """Return each row's split in our words; empty where there is none, or none that can be understood.
 
@@ -30,10 +39,12 @@ def read_splits(table: pd.DataFrame, column: str | None, faults: Faults) -> list
         return [""] * len(table)
     cells = table[column].astype(str)
     word_of = {cell: SPLIT_WORDS.get(cell.strip().casefold(), "") for cell in cells.unique()}
+    # who named no column for the split may have had something else in mind
+    other = ", or --data.columns.split null if the column is no split" if column != "split" else ""
     for row, cell in _rows(table, ~cells.map(word_of).astype(bool), column):
         found = f"split {cell!r}" if cell.strip() else f"empty cell in column {column!r}"
         code = "unknown-split" if cell.strip() else "empty-cell"
-        faults.add(f"{found}; write train, val or test", row, code=code)
+        faults.add(f"{found}; write train, val or test{other}", row, code=code)
     return [word_of[cell] for cell in cells.tolist()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,8 +77,8 @@ class ManifestDataModule(LightningDataModule):
         allow: Codes of findings that would stop and are let through, such as ``burned-in``; the report says
             so.
         allow_leakage: Go on with a patient or an image in two splits; the report says so.
-        unsplit: What a source without splits is: `folds`, by patient, or all of it `test`, as another
-            site's images are.
+        unsplit: What a source without splits is: `folds`, by patient; all of it `test`, as another site's
+            images are; or all of it `train`, for cross-validation that puts no test images aside.
 
     Shape:
         - image: ``(B, C, S, S)``, 32-bit float.
@@ -106,11 +107,13 @@ class ManifestDataModule(LightningDataModule):
         most_bad_images: float = 0.05,
         allow: tuple[str, ...] = (),
         allow_leakage: bool = False,
-        unsplit: Literal["folds", "test"] = "folds",
+        unsplit: Literal["folds", "test", "train"] = "folds",
     ) -> None:
         super().__init__()
         _check_options(task, batch_size, num_workers, seed)
         _check_gate(most_bad_images, allow)
+        if unsplit == "train" and splits.crossval is None:
+            raise RecipeError("data.unsplit: is train, which leaves no test; it is for the command crossval.")
         self.source = source
         self.task = task
         self.transforms = transforms
@@ -220,6 +223,10 @@ class ManifestDataModule(LightningDataModule):
         rows = self.rows_of(split)
         if not len(rows):
             raise DataError(f"{self.manifest.name}: has no {split} images; add rows with split {split}.")
+        if len(rows) < ranks:  # one without an image would not take part, and the others wait for it
+            raise RecipeError(
+                f"trainer.devices: are {ranks}, and {split} has {len(rows)} images; give fewer devices."
+            )
         sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank)
         if train and min(self.batch_size, len(sampler)) < 2:
             raise RecipeError(
@@ -237,6 +244,7 @@ class ManifestDataModule(LightningDataModule):
             collate_fn=as_it_is,  # type: ignore[arg-type]  # the dataset collates
             drop_last=train and self._leaves_a_poor_batch(len(sampler)),
             persistent_workers=self.num_workers > 0,
+            multiprocessing_context="fork" if self.num_workers and _may_fork() else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),
         )
@@ -271,6 +279,12 @@ def _check_gate(most_bad_images: float, allow: Sequence[str]) -> None:
 
 def _useful_workers() -> int:
     """Return how many worker processes help: on a CPU they would take cores from the network."""
-    # spawned workers need a main guard in the user's script, and copy all images
-    forks = multiprocessing.get_start_method() == "fork"
-    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() and forks else 0
+    if not torch.cuda.is_available() or not _may_fork():  # others need a main guard in the user's script
+        return 0
+    return min(8, max(0, (os.cpu_count() or 1) - 1))
+
+
+def _may_fork() -> bool:
+    """Return whether workers can be forked: on Linux, unless the user has chosen another way."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    return chosen == "fork" or (chosen is None and sys.platform == "linux")

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from rn50med.data.cache import PreparedImages
 from rn50med.data.transforms import Transforms, light, seeded
-from rn50med.errors import DataError
+from rn50med.errors import DataError, RecipeError, Rn50MedError
 
 Batch = dict[str, Tensor]
 
@@ -92,6 +92,11 @@ class ImageDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         """Return the images of a batch, collated; torch's loaders ask for them together."""
+        if not isinstance(keys[0], tuple):
+            raise RecipeError(
+                "data: the sampler was replaced by one that does not say which epoch it is, as "
+                "trainer.overfit_batches does; use trainer.limit_train_batches."
+            )
         rows = [row for _, row in keys]
         with light():
             if self.together:
@@ -110,7 +115,7 @@ class ImageDataset(Dataset[Batch]):
         """Apply a transform; one that fails stops, with the name of the image."""
         try:
             return cast(Tensor, transform())
-        except DataError:
+        except Rn50MedError:
             raise
         except Exception as error:  # whatever somebody's transform raises
             cause: BaseException = error

@@ -80,7 +80,7 @@ class Gate:
     plan: SplitPlan
     split_file: str | None
     seed: int
-    unsplit: Literal["folds", "test"]
+    unsplit: Literal["folds", "test", "train"]
     allowed: frozenset[str]
     on_bad_image: Literal["stop", "skip"]
     most_bad_images: float
@@ -103,19 +103,28 @@ class Gate:
         manifest, seen, found = self._readable(manifest, outcome)
         given = given_splits(self.plan, manifest.table, [int(row) for row in manifest.column(ROW)], faults)
         manifest = manifest.with_splits(given)
-        found = [*manifest.findings, *rows_found(faults.found), *found]
+        theirs = [self._of_source(finding) for finding in manifest.findings]
+        found = [*theirs, *rows_found(faults.found), *found]
         found += image_findings(manifest, seen, self.transforms.channels)
-        origin = ""
+        origin, images = "", outcome.images
         if len(faults) or any(each is None for each in seen):
             found += leakage(manifest, seen)
         else:
-            manifest, origin, more = self._split(manifest, [each for each in seen if each is not None])
+            manifest, origin, more, kept = self._split(manifest, [each for each in seen if each is not None])
             found += more
+            if len(kept) < len(seen):
+                seen, images = [seen[row] for row in kept], images.take(kept)
         contents = [each.content if each is not None else "" for each in seen]
-        manifest = manifest.with_splits(manifest.column("split"), contents)
+        manifest = manifest.with_hashes(contents, [each.pixels if each is not None else "" for each in seen])
         told = tuple(self._told(finding) for finding in found)
         facts = audit(manifest, self.task, told, origin, manifest.digest(contents), seen, self.allowed)
-        return Inspection(name, manifest, tuple(seen), outcome.images, told, facts, self.allowed)
+        return Inspection(name, manifest, tuple(seen), images, told, facts, self.allowed)
+
+    def _of_source(self, finding: Finding) -> Finding:
+        """Let files that the source could not open pass where bad images may be left out."""
+        if finding.code == "damaged-header" and self.on_bad_image == "skip":
+            return replace(finding, severity="warning", message=f"{finding.message} Left out, as asked.")
+        return finding
 
     def _told(self, finding: Finding) -> Finding:
         """Say of a finding that it was let through."""
@@ -157,20 +166,29 @@ class Gate:
             return manifest, [seen for seen in outcome.seen if isinstance(seen, Seen)], left
         return manifest, [seen if isinstance(seen, Seen) else None for seen in outcome.seen], found
 
-    def _split(self, manifest: Manifest, seen: Sequence[Seen]) -> tuple[Manifest, str, list[Finding]]:
-        """Complete the splits, and check everything that depends on them."""
-        given = manifest.column("split")
+    def _split(
+        self, manifest: Manifest, seen: Sequence[Seen]
+    ) -> tuple[Manifest, str, list[Finding], list[int]]:
+        """Complete the splits, and check everything that depends on them; say which rows have one."""
+        given, every = manifest.column("split"), list(range(len(manifest)))
         rows = manifest.rows()
-        if self.unsplit == "folds" and (said := self.task.single(rows)):
-            return manifest, "", [*leakage(manifest, seen), Finding("single-class", "error", f"{said}.")]
+        if self.unsplit != "test" and (said := self.task.single(rows)):
+            found = [*leakage(manifest, seen), Finding("single-class", "error", f"{said}.")]
+            return manifest, "", found, every
         try:
             splits, origin, found = self._made(manifest, given, seen)
         except DataError as error:
-            return manifest, "", [*leakage(manifest, seen), Finding("splits", "error", str(error))]
+            found = [*leakage(manifest, seen), Finding("splits", "error", str(error))]
+            return manifest, "", found, every
         manifest = manifest.with_splits(splits)
+        kept = [row for row, split in enumerate(splits) if split]
+        if len(kept) < len(splits):
+            closed = Step("test, which cross-validation leaves closed", len(splits) - len(kept))
+            manifest, seen = manifest.take(kept, closed), [seen[row] for row in kept]
+            given, splits = [given[row] for row in kept], [splits[row] for row in kept]
         found += leakage(manifest, seen)
         found += conflicting_labels(manifest, seen, self.task)
-        if self.unsplit == "folds":
+        if self.unsplit != "test":
             found += _untrained(manifest, self.task)
         found += copies(manifest, seen, [g or s for g, s in zip(given, splits, strict=True)])
         found += [] if manifest.synthetic else near_findings(manifest, seen)
@@ -178,7 +196,7 @@ class Gate:
             found += check(manifest, self.task)
         for look in (duplicate_rows, patients_unique, studies_of_two_patients):
             found += look(manifest)
-        return manifest, origin, found
+        return manifest, origin, found, kept
 
     def _made(
         self, manifest: Manifest, given: Sequence[str], seen: Sequence[Seen]
@@ -186,11 +204,15 @@ class Gate:
         """Return the split of each image, where they come from, and what is to be told of them."""
         if self.split_file is not None:
             frozen = read_splits(Path(self.split_file))
-            held = hold_to(frozen, [each.content for each in seen])
-            return held, f"Held to a file of splits with the hash {frozen.sha256[:12]}: {frozen.origin}", []
-        if self.unsplit == "test":
+            given = hold_to(frozen, [each.content for each in seen])
+            if self.plan.crossval is None:
+                origin = f"Held to a file of splits with the hash {frozen.sha256[:12]}: {frozen.origin}"
+                return given, origin, []
+        elif self.unsplit == "test":
             origin = "The source gives no split: all of it is test." if "" in given else _GIVEN
             return [split or "test" for split in given], origin, []
+        elif self.unsplit == "train":
+            given = [split or "train" for split in given]
         strata = Strata.of(self.task.strata(manifest.rows()), self.task.classes)
         pixels = [each.pixels for each in seen]
         groups = connected_groups(manifest.column("patient"), pixels, study_keys(manifest))

@@ -57,6 +57,23 @@ class Images(ABC):
         return {}
 
 
+def file_state(path: Path) -> str | None:
+    """Return text that another content of a file changes; None where there is no such file.
+
+    Size, number and time of modification do not do: an archive restores the time, and a file system gives a
+    number again. The time of the last change of the file's entry nobody can set.
+
+    Args:
+        path: The file.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # the second of a name that holds a zero byte
+        return None
+    times = f"{found.st_mtime_ns}\0{found.st_ctime_ns}"
+    return f"{path.absolute()}\0{found.st_size}\0{times}\0{found.st_ino}"
+
+
 class Files(Images):
     """Image files below a folder.
 
@@ -76,12 +93,8 @@ class Files(Images):
 
     def identity(self, name: str) -> str | None:
         """Return place, size and time of change."""
-        path = (self.root / name).absolute()
-        try:
-            found = path.stat()
-        except (OSError, ValueError):  # the second of a name that holds a zero byte
-            return None
-        return f"file\0{path}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ino}"
+        state = file_state(self.root / name)
+        return None if state is None else f"file\0{state}"
 
     @property
     def contract(self) -> Mapping[str, object]:

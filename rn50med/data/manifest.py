@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
-from rn50med.data.cells import ROW, SPLIT_WORDS, check_cells, read_splits
+from rn50med.data.cells import ROW, SPLIT_WORDS, check_cells, holds_split, read_splits
 from rn50med.data.faults import Faults
 from rn50med.data.findings import Finding
 from rn50med.data.images import Images, Reading
@@ -20,7 +20,7 @@ __all__ = [
     "standardise",
 ]  # fmt: skip
 
-OWN_COLUMNS = ("image", "patient", "study", "split", ROW, "sha256")
+OWN_COLUMNS = ("image", "patient", "study", "split", ROW, "sha256", "pixels_sha256")
 """Columns that every manifest has besides its labels."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -45,13 +45,14 @@ class Columns:
         image: Path of the image, relative to the table or to the root.
         patient: Patient; `image` says that each image is a patient of its own.
         study: Study; a usual name of it is found where this is not given, and it may be absent.
-        split: train, val or test; may be absent.
+        split: train, val or test; may be absent. None takes no column for it. A column by another usual
+            name, such as ``set``, is taken where it holds such words.
     """
 
     image: str = "image"
     patient: str = "patient_id"
     study: str | None = None
-    split: str = "split"
+    split: str | None = "split"
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,22 @@ class Manifest:
         cells = zip(*(self.column(name) for name in names), strict=True)
         return [dict(zip(names, row, strict=True)) for row in cells]
 
-    def with_splits(self, splits: Sequence[str], contents: Sequence[str] | None = None) -> Manifest:
+    def with_splits(self, splits: Sequence[str]) -> Manifest:
         """Return the same manifest with these splits.
 
         Args:
             splits: One for each image.
-            contents: SHA-256 of each image's bytes, to be kept beside them.
         """
-        table = self.table.assign(split=list(splits))
-        return replace(self, table=table if contents is None else table.assign(sha256=list(contents)))
+        return replace(self, table=self.table.assign(split=list(splits)))
+
+    def with_hashes(self, contents: Sequence[str], pixels: Sequence[str]) -> Manifest:
+        """Return the same manifest with hashes of its images beside them.
+
+        Args:
+            contents: SHA-256 of each image's bytes.
+            pixels: SHA-256 of each image's values, whatever file format holds them.
+        """
+        return replace(self, table=self.table.assign(sha256=list(contents), pixels_sha256=list(pixels)))
 
     def take(self, positions: Sequence[int], step: Step) -> Manifest:
         """Return some of the images.
@@ -149,13 +157,14 @@ class Manifest:
         table = self.table.iloc[list(positions)].reset_index(drop=True)
         return replace(self, table=table, flow=(*self.flow, step))
 
-    def digest(self, contents: Sequence[str]) -> str:
-        """Return a SHA-256 of what the images are: name, patient, split and bytes; their order is no matter.
+    def digest(self, contents: Sequence[str], labels: Sequence[str] = ()) -> str:
+        """Return a SHA-256 of name, patient, split, bytes and labels of the images; their order is no matter.
 
         Args:
             contents: SHA-256 of each image's bytes.
+            labels: Columns of the labels.
         """
-        columns = [self.column(name) for name in ("image", "patient", "split")]
+        columns = [self.column(name) for name in ("image", "patient", "split", *labels)]
         lines = sorted("\t".join(line) for line in zip(*columns, contents, strict=True))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -181,13 +190,28 @@ def standardise(
         raise DataError(f"{faults.source}: has no rows; write one row per image.")
     have = [str(column) for column in table.columns if column != ROW]
     found = find_columns(columns, have, faults.source, labels=task.columns)
+    strange = _drop_strange_split(found, table, columns, task.columns)
     roles = ("image", "patient", "split", *(["study"] if "study" in found else []))
     taken = {role: table[found[role]].tolist() for role in roles if role != "split"}
     taken["split"] = read_splits(table, found.get("split"), faults)
     standard = table.drop(columns=list(roles), errors="ignore").assign(**taken)
     check_cells(standard, task.columns, task.fault, faults)
     first = [*roles, *task.columns]
-    return standard[[*first, *(c for c in standard.columns if c not in first)]], _assumed(columns, found)
+    ordered = standard[[*first, *(name for name in standard.columns if name not in first)]]
+    return ordered, (*_assumed(columns, found), *strange)
+
+
+def _drop_strange_split(
+    found: dict[str, str], table: pd.DataFrame, columns: Columns, labels: Sequence[str]
+) -> list[str]:
+    """Take columns that are named like the split, but hold no split at all, for what they are; say so."""
+    free = [str(name) for name in table.columns if name not in labels]
+    said = []
+    while (name := found.get("split", columns.split)) != columns.split and not holds_split(table[name]):
+        said.append(f"column {name!r} is not taken for the split, as it names none of train, val and test")
+        free.remove(found.pop("split"))
+        found |= {"split": alias} if (alias := _alias("split", free)) else {}
+    return said
 
 
 def find_columns(
@@ -215,6 +239,8 @@ def find_columns(
     missing: list[str] = []
     for role in ("image", "patient", "study", "split"):
         wanted = getattr(columns, role)
+        if role == "split" and wanted is None:
+            continue
         if wanted in have:
             found[role] = wanted
         elif wanted == defaults[role] and (alias := _alias(role, free)):

@@ -19,6 +19,9 @@ from rn50med.data.readers import Image, ImageFault, Reader, Values
 Pixels = NDArray[Any]
 """``uint8`` or ``uint16``; ``(H, W)`` or ``(H, W, 3)``."""
 
+Region = tuple[slice, slice]
+"""Rows and columns of a picture; both have a start and a stop."""
+
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of red, green and blue; ITU-R BT.601."""
 
@@ -165,15 +168,58 @@ def resize(pixels: Pixels, size: int) -> Pixels:
         array([0, 9, 9, 0], dtype=uint8)
     """
     height, width = pixels.shape[:2]
-    scale = size / max(height, width)
-    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    rows, columns = letterbox(height, width, size)
+    new_height, new_width = rows.stop - rows.start, columns.stop - columns.start
     if (new_height, new_width) != (height, width):
         pixels = _resample(pixels, (new_width, new_height))
     if (new_height, new_width) == (size, size):
         return pixels  # np.pad would copy it, which takes as long as all else for a small one
-    top, left = (size - new_height) // 2, (size - new_width) // 2
-    margins = [(top, size - new_height - top), (left, size - new_width - left)]
+    margins = [(rows.start, size - rows.stop), (columns.start, size - columns.stop)]
     return np.pad(pixels, margins + [(0, 0)] * (pixels.ndim - 2))
+
+
+def letterbox(height: int, width: int, size: int) -> Region:
+    """Return the rows and columns of a square that an image fills, whole and undistorted.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        size: Side of the square in pixels.
+
+    Example:
+        >>> letterbox(height=40, width=20, size=8)
+        (slice(0, 8, None), slice(2, 6, None))
+    """
+    scale = size / max(height, width)
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    return slice(top, top + new_height), slice(left, left + new_width)
+
+
+def unresize(square: NDArray[np.float32], region: Region, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a plane of a square back to the image that was resized to it: `resize` the other way round.
+
+    Args:
+        square: One plane, ``(size, size)``.
+        region: Rows and columns of the image that were resized.
+        shape: Height and width of the image.
+
+    Returns:
+        ``(H, W)``, 0 outside of the region.
+
+    Example:
+        >>> plane = np.zeros((4, 4), np.float32)
+        >>> plane[:, 1:3] = [1, 2]
+        >>> unresize(plane, (slice(0, 4), slice(1, 3)), (4, 3))[0]
+        array([0., 1., 2.], dtype=float32)
+    """
+    rows, columns = region
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    part = np.ascontiguousarray(square[letterbox(height, width, square.shape[0])])
+    whole = np.zeros(shape, np.float32)
+    picture = PillowImage.fromarray(part)
+    whole[region] = np.asarray(picture.resize((width, height), PillowImage.Resampling.BILINEAR))
+    return whole
 
 
 def _resample(pixels: Pixels, size: tuple[int, int]) -> Pixels:

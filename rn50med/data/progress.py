@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     Yields:
         To be called with the number of steps that are newly done.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":  # one bar is enough
         yield lambda steps: None
         return
     from rich.console import Console  # noqa: PLC0415 - only where it is seen

@@ -7,7 +7,7 @@ Grammar, with the usual precedence (``or`` below ``and`` below ``not``)::
                | COLUMN [not] in ( VALUE, VALUE, ... )
 
 Columns and values are words, or text in quotes. Cells are compared as text, without the blanks around
-them; ``<``, ``<=``, ``>`` and ``>=`` compare numbers, dates and DICOM ages as what they are.
+them; ``<``, ``<=``, ``>`` and ``>=`` compare numbers, dates and DICOM ages (in years) as what they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from rn50med.data.conditions import ORDER, Comparison, Join, Node, Not, number
+from rn50med.data.conditions import ORDER, Cells, Comparison, Join, Node, Not, number
 from rn50med.errors import RecipeError
 
 __all__ = ["Where", "misspelt", "number"]
@@ -68,31 +68,32 @@ class Where:
         return cls(text)
 
     @property
-    def _tests(self) -> list[Comparison]:
+    def tests(self) -> list[Comparison]:
+        """Its comparisons, from left to right."""
         node: Node = self.__dict__["_node"]
         return list(node.parts())
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it asks, in the order in which they stand there."""
-        return tuple(dict.fromkeys(test.column for test in self._tests))
+        return tuple(dict.fromkeys(test.column for test in self.tests))
 
     @property
     def named(self) -> Mapping[str, tuple[str, ...]]:
         """Values that a column is compared with as they are: a misspelt one is in no row."""
         named: dict[str, list[str]] = {name: [] for name in self.columns}
-        for test in self._tests:
+        for test in self.tests:
             named[test.column] += test.values if test.sign == "in" else ()
         return {name: tuple(dict.fromkeys(values)) for name, values in named.items()}
 
-    def keep(self, row: Mapping[str, str]) -> bool:
-        """Return whether a row is kept.
+    def keep(self, row: Cells) -> bool:
+        """Return whether a row is kept; one whose cells are not known is, unless the others settle it.
 
         Args:
             row: Cells by column; every one of `columns` has to be there.
         """
         node: Node = self.__dict__["_node"]
-        return node.keep(row)
+        return node.keep(row) is not False
 
 
 @dataclass(frozen=True)

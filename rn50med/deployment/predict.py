@@ -13,17 +13,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rn50med.data.cache import prepared
 from rn50med.data.contract import kind_of
-from rn50med.data.manifest import ROW, Columns, find_columns
+from rn50med.data.manifest import ROW, find_columns
+from rn50med.data.manifest import Columns as ColumnNames
 from rn50med.data.readers import Image, Reader
 from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
 from rn50med.data.transforms import Transforms
 from rn50med.errors import DataError, StorageError
+from rn50med.evaluation.pooling import mean_point
 from rn50med.evaluation.predictions import stored
 from rn50med.parts import build
+from rn50med.tasks import Columns
+from rn50med.training.crossval import ensemble_members
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import exact
 from rn50med.training.run import Run
@@ -94,7 +99,7 @@ def _items(place: Path) -> list[Item]:
         return [Item(place.as_posix(), place)]
     table = read_table(place)
     have = [str(column) for column in table.columns if column != ROW]
-    columns = find_columns(Columns(), have, place.name, ("image",))
+    columns = find_columns(ColumnNames(), have, place.name, ("image",))
     patients = table[columns["patient"]] if "patient" in columns else [""] * len(table)
     images = table[columns["image"]]
     return [Item(str(i), place.parent / str(i), str(p)) for i, p in zip(images, patients, strict=True)]
@@ -104,16 +109,20 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
     """Predict images, in 32 bits; an image that cannot be read is a row that says why.
 
     Args:
-        run: A run folder, a checkpoint, or what `fit` returned.
+        run: A run folder, a checkpoint, or what `fit` returned; or the folder of a cross-validation, whose
+            runs are an ensemble.
         images: Files, folders or a table.
 
     Returns:
-        A row per image: image, patient, probabilities, logits, call, status (ok or error), error.
+        A row per image: image, patient, probabilities, logits, call, status (ok or error), error. Of an
+        ensemble, the mean of the probabilities, called at the mean of the operating points, and no logits.
 
     Raises:
         StorageError: If the run cannot be read.
         DataError: If a place is not there.
     """
+    if not isinstance(run, Run) and (members := ensemble_members(Path(run))):
+        return _predict_together(members, images)
     module = run.module if isinstance(run, Run) else load_for_prediction(run)
     places = [images] if isinstance(images, str | Path) else images
     items = find_images(places)
@@ -126,6 +135,21 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
     if strange is not None:
         log.warning("predict: %s", strange)
     return _frame(module, items, answers)
+
+
+def _predict_together(members: Sequence[Path], images: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Predict images by the runs of an ensemble."""
+    runs = [Run(member, {}, load_for_prediction(member)) for member in members]
+    frames = [predict(run, images) for run in runs]
+    task, first = runs[0].module.task, frames[0]
+    names = [f"prob_{name}" for name in task.probability_names]
+    mean = stored(np.mean([frame[names].to_numpy(dtype=np.float64) for frame in frames], axis=0))
+    point = mean_point([run.module.operating_point for run in runs])
+    columns: dict[str, Any] = {name: first[name] for name in ("image", "patient")}
+    columns |= {name: mean[:, k] for k, name in enumerate(names)}
+    calls = task.call_columns(mean, point)
+    columns |= {name: np.where(first["status"] == "ok", call, "") for name, call in calls.items()}
+    return pd.DataFrame(columns | {name: first[name] for name in ("status", "error")})
 
 
 def load_for_prediction(run: str | Path) -> FineTuneModule:
@@ -146,6 +170,27 @@ def load_for_prediction(run: str | Path) -> FineTuneModule:
     return module
 
 
+def as_trained(module: FineTuneModule) -> tuple[Reader, Transforms]:
+    """Return what reads images and prepares them as in training.
+
+    Args:
+        module: Of `load_for_prediction`.
+    """
+    contract = module.pixel_contract
+    reader = Reader() if contract is None else contract.reader
+    return reader, build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
+
+
+def outputs(module: FineTuneModule, logits: NDArray[np.float64]) -> Columns:
+    """Return the columns of a prediction file that follow from the logits.
+
+    Args:
+        module: It knows the task and the operating point.
+        logits: As `stored` rounds them, ``(N, K)``; ``nan`` of an image that cannot be read.
+    """
+    return module.task.output_columns(logits, module.operating_point)
+
+
 @dataclass(frozen=True)
 class _Answers:
     """What came of each image.
@@ -163,9 +208,7 @@ class _Answers:
 
 def _answers(module: FineTuneModule, items: Sequence[Item], device: torch.device) -> _Answers:
     """Read the images as the run did, and ask the network."""
-    transforms = build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
-    contract = module.pixel_contract
-    reader = Reader() if contract is None else contract.reader
+    reader, transforms = as_trained(module)
     logits = np.full((len(items), module.task.num_outputs), np.nan)
     errors, kinds = [""] * len(items), [""] * len(items)
     for positions, outcomes in _read(items, reader, transforms):
@@ -204,6 +247,6 @@ def _read(
 
 def _frame(module: FineTuneModule, items: Sequence[Item], answers: _Answers) -> pd.DataFrame:
     columns: dict[str, Any] = {"image": [i.name for i in items], "patient": [i.patient for i in items]}
-    columns |= module.task.output_columns(answers.logits, module.operating_point)
+    columns |= outputs(module, answers.logits)
     columns["status"] = ["error" if error else "ok" for error in answers.errors]
     return pd.DataFrame(columns | {"error": answers.errors})

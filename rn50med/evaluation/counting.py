@@ -112,3 +112,69 @@ def balanced_accuracy(calls: ArrayLike, target: ArrayLike) -> float:
     if occurring.size < 2:
         return float("nan")
     return float(np.mean([(called[index == k] == k).mean() for k in occurring]))
+
+
+def positive_likelihood_ratio(calls: ArrayLike, target: ArrayLike) -> float:
+    """Return how many times as often positive images are called positive as negative ones (LR+).
+
+    Args:
+        calls: True or 1 where called positive, shape ``(N,)``.
+        target: 0 or 1, shape ``(N,)``; ``nan`` is returned unless both occur, infinity without a false
+            alarm.
+
+    Source:
+        Deeks and Altman, BMJ 2004, 10.1136/bmj.329.7458.168.
+
+    Example:
+        >>> positive_likelihood_ratio([1, 1, 1, 0], [1, 1, 0, 0])
+        2.0
+    """
+    return _ratio(sensitivity(calls, target), 1.0 - specificity(calls, target))
+
+
+def negative_likelihood_ratio(calls: ArrayLike, target: ArrayLike) -> float:
+    """Return how many times as often positive images are called negative as negative ones (LR-).
+
+    Args:
+        calls: True or 1 where called positive, shape ``(N,)``.
+        target: 0 or 1, shape ``(N,)``; ``nan`` is returned unless both occur, infinity where no negative
+            image is called negative.
+
+    Source:
+        Deeks and Altman, BMJ 2004, 10.1136/bmj.329.7458.168.
+
+    Example:
+        >>> negative_likelihood_ratio([1, 0, 0, 0], [1, 1, 0, 0])
+        0.5
+    """
+    return _ratio(1.0 - sensitivity(calls, target), specificity(calls, target))
+
+
+def _ratio(part: float, whole: float) -> float:
+    if whole:
+        return part / whole
+    return float("inf") if part > 0 else float("nan")
+
+
+def matthews_correlation(calls: ArrayLike, target: ArrayLike) -> float:
+    """Return the correlation between calls and truth (MCC), of two classes or more.
+
+    Args:
+        calls: Called class indices, shape ``(N,)``.
+        target: Class indices, shape ``(N,)``; ``nan`` is returned where only one class occurs, or is called.
+
+    Source:
+        Matthews, BBA 1975, 10.1016/0005-2795(75)90109-9; of several classes: Gorodkin, Computational
+        Biology and Chemistry 2004, 10.1016/j.compbiolchem.2004.09.006.
+
+    Example:
+        >>> matthews_correlation([1, 1, 0, 0], [1, 1, 1, 0])
+        0.57735...
+    """
+    called = np.asarray(calls).astype(np.int64)
+    index = indices(target, np.iinfo(np.int64).max, called.shape[0])
+    names = np.union1d(called, index)
+    made, true = (np.array([(each == name).sum() for name in names], float) for each in (called, index))
+    every, right = float(index.size), float((called == index).sum())
+    scale = np.sqrt((every**2 - made @ made) * (every**2 - true @ true))
+    return float((every * right - made @ true) / scale) if scale else float("nan")

@@ -4,102 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, finite, indices, labels
-from rn50med.evaluation.intervals import (
-    Figure,
-    auroc_interval,
-    bootstrap_interval,
-    effective_number,
-    label_auroc_interval,
-    macro_auroc_interval,
-    mean_proportion_interval,
-    proportion_interval,
-    undefined,
-    wilson,
+from rn50med.evaluation.figure import Figure, undefined
+from rn50med.evaluation.figures_multiclass import multiclass_figures
+from rn50med.evaluation.finding import (
+    KEYS,
+    PREVALENCE_KEYS,
+    Finding,
+    Reasons,
+    finding_figures,
+    mean_average_precision,
 )
-from rn50med.evaluation.metrics import squared_errors, surprises, weighted_average_precision
+from rn50med.evaluation.intervals import label_auroc_interval
+
+__all__ = ["binary_figures", "multiclass_figures", "multilabel_figures"]
 
 
-def _weighted_mean(values: Floats, weights: Floats) -> Floats:
-    return np.asarray(weights @ values / weights.sum(axis=1), dtype=np.float64)
+def _prevalence(stated: float | None) -> float | None:
+    if stated is not None and not 0.0 < stated < 1.0:
+        raise ValueError(f"prevalence: {stated!r}; give a share between 0 and 1.")
+    return stated
 
 
-def average_precision_interval(scores: ArrayLike, target: ArrayLike, groups: ArrayLike) -> Figure:
-    """Return the average precision with a patient bootstrap's interval.
-
-    Where every positive image is ranked first each resample says 1 and the bootstrap has no width. The
-    lower end is then that of a model that finds Wilson's lower bound of the positives and ranks the rest
-    by chance.
-
-    Args:
-        scores: Higher is more likely positive, shape ``(N,)``.
-        target: 0 or 1, shape ``(N,)``.
-        groups: Patient of each image, shape ``(N,)``.
-
-    Example:
-        >>> figure = average_precision_interval([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], ["a", "b", "c", "d"])
-        >>> figure.value, round(figure.low, 2), figure.high
-        (1.0, 0.67, 1.0)
-    """
-    ranked = finite(scores, "scores")
-    positive = indices(target, 2, ranked.shape[0]) == 1
-    figure = bootstrap_interval(weighted_average_precision, [ranked, positive.astype(np.float64)], groups)
-    if figure.value != 1.0:
-        return figure
-    index = np.unique(np.asarray(groups)[positive], return_inverse=True)[1]
-    found, _ = wilson(1.0, effective_number(np.ones(index.size), index))
-    return Figure(1.0, found + (1.0 - found) * float(positive.mean()), 1.0, figure.n)
-
-
-def _probability_figures(probabilities: Floats, target: Ints, patients: ArrayLike) -> dict[str, Figure]:
-    parts = {"brier": squared_errors, "log_loss": surprises}
-    return {
-        key: bootstrap_interval(_weighted_mean, [part(probabilities, target)], patients)
-        for key, part in parts.items()
-    }
-
-
-def _within(hits: Bools, inside: Bools, patients: ArrayLike, reason: str) -> Figure:
-    """Return the share of hits among the images inside, or why there is none."""
-    if not inside.any():
-        return undefined(reason, 0)
-    return proportion_interval(hits[inside], np.asarray(patients)[inside])
-
-
-@dataclass(frozen=True)
-class _Reasons:
-    """Why a figure of a finding is undefined: clauses for the negative outcome and the positive one."""
-
-    absent: tuple[str, str]
-    uncalled: tuple[str, str]
-
-
-def _call_figures(
-    called: Bools, positive: Bools, patients: ArrayLike, reasons: _Reasons
-) -> dict[str, Figure]:
-    right = called == positive
-    absent, uncalled = reasons.absent, reasons.uncalled
-    if positive.all() or not positive.any():
-        balanced = undefined(absent[0] if positive.all() else absent[1], positive.size)
-    else:
-        balanced = mean_proportion_interval(right, positive, patients)
-    return {
-        "sensitivity": _within(right, positive, patients, absent[1]),
-        "specificity": _within(right, ~positive, patients, absent[0]),
-        "ppv": _within(right, called, patients, uncalled[1]),
-        "npv": _within(right, ~called, patients, uncalled[0]),
-        "accuracy": proportion_interval(right, patients),
-        "balanced_accuracy": balanced,
-    }
-
-
-_CALL_KEYS = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy")
-_BINARY_KEYS = ("auroc", "auprc", *_CALL_KEYS, "brier", "log_loss")
+def _keys(prevalence: float | None) -> tuple[str, ...]:
+    return KEYS if prevalence is None else (*KEYS, *PREVALENCE_KEYS)
 
 
 def binary_figures(
@@ -108,6 +40,7 @@ def binary_figures(
     patients: ArrayLike,
     threshold: float | None,
     classes: Sequence[str] = ("negative", "positive"),
+    prevalence: float | None = None,
 ) -> dict[str, Figure]:
     """Return the figures of a finding that is present or absent.
 
@@ -115,8 +48,11 @@ def binary_figures(
         probability: Of the positive class, shape ``(N,)``, in [0, 1].
         target: 0 or 1, shape ``(N,)``. Leave unknown labels out.
         patients: Patient of each image, shape ``(N,)``.
-        threshold: An image at or above it is called positive; None leaves what needs calls undefined.
+        threshold: An image at or above it is called positive; None leaves what needs calls undefined. It is
+            the threshold probability of the net benefit too.
         classes: Names of the negative and the positive class, for the reasons.
+        prevalence: Of the positive class where the model is to be used, in (0, 1): predictive values are
+            given for it as well, as ``ppv_at_prevalence`` and ``npv_at_prevalence``.
 
     Raises:
         NumericalError: If a probability is not finite.
@@ -132,107 +68,28 @@ def binary_figures(
     said = finite(probability, "probabilities")
     index = indices(target, 2, said.shape[0])
     if not index.size:
-        return {key: undefined("no images", 0) for key in _BINARY_KEYS}
+        return {key: undefined("no images", 0) for key in _keys(_prevalence(prevalence))}
     absent, uncalled = (
         (f"{clause} {classes[0]!r}", f"{clause} {classes[1]!r}")
         for clause in ("no image of class", "no image was called")
     )
-    return _finding_figures(said, index, patients, threshold, _Reasons(absent, uncalled))
+    return _figures(said, index, patients, threshold, Reasons(absent, uncalled), prevalence)
 
 
-def _finding_figures(
-    said: Floats, index: Ints, patients: ArrayLike, threshold: float | None, reasons: _Reasons
+def _figures(
+    said: Floats,
+    index: Ints,
+    patients: ArrayLike,
+    threshold: float | None,
+    reasons: Reasons,
+    prevalence: float | None,
 ) -> dict[str, Figure]:
-    positive = index == 1
-    if positive.all() or not positive.any():
-        lacking = undefined(reasons.absent[0 if positive.all() else 1], index.size)
-        ranks = {"auroc": lacking, "auprc": lacking}
-    else:
-        ranks = {
-            "auroc": auroc_interval(said, index, patients),
-            "auprc": average_precision_interval(said, index, patients),
-        }
-    if threshold is None:
-        calls = {key: undefined("no operating point", index.size) for key in _CALL_KEYS}
-    else:
-        calls = _call_figures(said >= threshold, positive, patients, reasons)
-    return ranks | calls | _probability_figures(said, index, patients)
+    called = None if threshold is None else said >= threshold
+    finding = Finding(said, index == 1, called, patients, reasons, threshold, _prevalence(prevalence))
+    return finding_figures(finding)
 
 
-def _one_versus_rest(
-    probabilities: Floats, index: Ints, patients: ArrayLike, classes: Sequence[str]
-) -> dict[str, Figure]:
-    figures: dict[str, Figure] = {}
-    for k, name in enumerate(classes):
-        own = index == k
-        if not own.any():
-            figure = undefined(f"no image of class {name!r}", index.size)
-        elif own.all():
-            figure = undefined(f"no image of a class other than {name!r}", index.size)
-        else:
-            figure = auroc_interval(probabilities[:, k], own, patients)
-        figures[f"auroc/{name}"] = figure
-    return figures
-
-
-def multiclass_figures(
-    probabilities: ArrayLike, target: ArrayLike, patients: ArrayLike, classes: Sequence[str]
-) -> dict[str, Figure]:
-    """Return the figures of classes that exclude each other; the most probable class is the call.
-
-    Args:
-        probabilities: Of every class, shape ``(N, K)``.
-        target: Class indices, shape ``(N,)``. Leave unknown labels out.
-        patients: Patient of each image, shape ``(N,)``.
-        classes: Names of the K classes, in the order of the columns.
-
-    Raises:
-        NumericalError: If a probability is not finite.
-        ValueError: If a target is no class, or the columns are not one per class.
-
-    Example:
-        >>> said = [[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]
-        >>> figures = multiclass_figures(said, [0, 1, 1], ["a", "b", "c"], ["no", "mild", "severe"])
-        >>> figures["auroc"].value, figures["auroc"].reason
-        (1.0, "mean of 2 of 3 classes: no image of class 'severe'")
-        >>> figures["balanced_accuracy"].value, figures["balanced_accuracy"].reason
-        (0.75, "mean of 2 of 3 classes: no image of class 'severe'")
-    """
-    said = finite(probabilities, "probabilities")
-    if said.ndim != 2 or said.shape[1] != len(classes):
-        raise ValueError(
-            f"probabilities: shape {said.shape} for {len(classes)} classes; give one column each."
-        )
-    index = indices(target, len(classes), said.shape[0])
-    each = _one_versus_rest(said, index, patients, classes)
-    if not index.size:
-        keys = ("auroc", *each, "accuracy", "balanced_accuracy", "brier", "log_loss")
-        return {key: undefined("no images", 0) for key in keys}
-    right = said.argmax(axis=1) == index
-    figures = {
-        "auroc": macro_auroc_interval(said, index, patients),
-        **each,
-        "accuracy": proportion_interval(right, patients),
-        "balanced_accuracy": mean_proportion_interval(right, index, patients),
-    }
-    for key in ("auroc", "balanced_accuracy"):
-        figures[key] = _over_present(figures[key], index, classes)
-    return figures | _probability_figures(said, index, patients)
-
-
-def _over_present(figure: Figure, index: Ints, classes: Sequence[str]) -> Figure:
-    """Say which classes a mean leaves out, and leave it undefined where one class is all there is."""
-    present = set(index.tolist())
-    if len(present) < 2:
-        return undefined(f"no image of a class other than {classes[present.pop()]!r}", index.size)
-    absent = ", ".join(repr(name) for k, name in enumerate(classes) if k not in present)
-    if not absent:
-        return figure
-    reason = f"mean of {len(present)} of {len(classes)} classes: no image of class {absent}"
-    return Figure(figure.value, figure.low, figure.high, figure.n, reason)
-
-
-_LABEL_REASONS = _Reasons(
+_LABEL_REASONS = Reasons(
     ("no negative image", "no positive image"),
     ("no image was called negative", "no image was called positive"),
 )
@@ -244,6 +101,7 @@ def multilabel_figures(
     patients: ArrayLike,
     thresholds: Sequence[float | None],
     names: Sequence[str],
+    prevalences: Sequence[float | None] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures of labels that may occur together, each on the images where it is known.
 
@@ -253,6 +111,7 @@ def multilabel_figures(
         patients: Patient of each image, shape ``(N,)``.
         thresholds: Of each label; None leaves what needs its calls undefined.
         names: Of the L labels, in the order of the columns.
+        prevalences: Of each label where the model is to be used, as in `binary_figures`.
 
     Raises:
         NumericalError: If a probability is not finite.
@@ -270,16 +129,34 @@ def multilabel_figures(
     if said.ndim != 2 or said.shape[1] != len(names):
         raise ValueError(f"probabilities: shape {said.shape} for {len(names)} labels; give one column each.")
     truth, groups = labels(target, said.shape), np.asarray(patients)
+    known = truth != UNKNOWN
     each: dict[str, dict[str, Figure]] = {}
-    for k, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
-        known = truth[:, k] != UNKNOWN
-        if not known.any():
-            each[name] = dict.fromkeys(_BINARY_KEYS, undefined("no known image", 0))
+    stated = prevalences or [None] * len(names)
+    for k, (name, threshold, prevalence) in enumerate(zip(names, thresholds, stated, strict=True)):
+        rows = known[:, k]
+        if not rows.any():
+            each[name] = dict.fromkeys(_keys(prevalence), undefined("no known image", 0))
         else:
-            part = said[known, k], truth[known, k], groups[known], threshold
-            each[name] = _finding_figures(*part, _LABEL_REASONS)
-    by_key = {f"{key}/{name}": found[key] for key in _BINARY_KEYS for name, found in each.items()}
-    return {"auroc": _over_labels(label_auroc_interval(said, truth, groups), each), **by_key}
+            part = said[rows, k], truth[rows, k], groups[rows], threshold, _LABEL_REASONS, prevalence
+            each[name] = _figures(*part)
+    by_key = {f"{key}/{name}": f[key] for key in _keys(0.5) for name, f in each.items() if key in f}
+    macro = {
+        "auroc": label_auroc_interval(said, truth, groups),
+        "auprc": _mean_average_precision(said, truth, groups, known),
+    }
+    return {key: _over_labels(figure, each) for key, figure in macro.items()} | by_key
+
+
+def _mean_average_precision(said: Floats, truth: Ints, groups: ArrayLike, known: Bools) -> Figure:
+    """Return the mean of the labels' average precisions, on the images where one of these labels is known."""
+    both = [k for k in range(said.shape[1]) if {0, 1} <= set(truth[:, k].tolist())]
+    if not both:
+        return undefined("no label has both a positive and a negative image", len(truth))
+    inside = known[:, both].any(axis=1)
+    parts = [
+        (known[inside, k], said[inside & known[:, k], k], truth[inside & known[:, k], k] == 1) for k in both
+    ]
+    return mean_average_precision(parts, np.asarray(groups)[inside], int(inside.sum()))
 
 
 def _over_labels(figure: Figure, each: Mapping[str, Mapping[str, Figure]]) -> Figure:

@@ -24,8 +24,8 @@ from rn50med.evaluation.ranking import (
     macro_auroc,
     precision_recall_points,
     roc_points,
-    weighted_average_precision,
 )
+from rn50med.evaluation.resamples import weighted_average_precision
 from rn50med.evaluation.scoring import brier, log_loss, squared_errors, surprises
 
 __all__ = [

@@ -110,6 +110,30 @@ def recovered(figures: Sequence[Figure], correlation: Floats) -> tuple[float, fl
     return value, max(0.0, low), min(1.0, high)
 
 
+def difference(one: Figure, other: Figure, correlation: float = 0.0) -> Figure:
+    """Return the difference of two figures, the first less the second, its interval recovered from theirs.
+
+    Args:
+        one: With its interval.
+        other: Likewise.
+        correlation: Between the two, in [-1, 1]; 0 where no patient is in both.
+
+    Source:
+        Zou and Donner, Statistics in Medicine 2008, 10.1002/sim.3095.
+
+    Example:
+        >>> figure = difference(Figure(1.0, 0.7, 1.0, 9), Figure(0.5, 0.1, 0.9, 7))
+        >>> figure.value, figure.low, round(figure.high, 3), figure.n
+        (0.5, 0.0, 0.9, 16)
+    """
+    value, both = one.value - other.value, 2.0 * correlation
+    below, above = one.value - one.low, other.high - other.value
+    low = value - math.sqrt(max(0.0, below**2 + above**2 - both * below * above))
+    below, above = one.high - one.value, other.value - other.low
+    high = value + math.sqrt(max(0.0, below**2 + above**2 - both * below * above))
+    return Figure(value, low, high, one.n + other.n)
+
+
 def _correlation(influence: Floats) -> Floats:
     """Return the correlation between the columns of ``(patients, K)``; 0 for a constant column."""
     product = influence.T @ influence

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, finite, indices, labels
+from rn50med.evaluation.resamples import weighted_average_precision
 
 
 def _ranked(scores: ArrayLike, target: ArrayLike) -> tuple[Floats, Bools]:
@@ -38,39 +39,6 @@ def auroc(scores: ArrayLike, target: ArrayLike) -> float:
         return float("nan")
     above = rankdata(ranked)[positive].sum() - positives * (positives + 1) / 2
     return float(above / (positives * negatives))
-
-
-def weighted_average_precision(scores: Floats, target: Floats, weights: Floats) -> Floats:
-    """Return the average precision under each row of weights, as a bootstrap needs it.
-
-    Args:
-        scores: Higher is more likely positive.
-        target: 0 or 1.
-        weights: How often each image counts, at least 0.
-
-    Shape:
-        - scores, target: ``(N,)``; weights: ``(R, N)``.
-        - output: ``(R,)``, ``nan`` where a class has no weight.
-
-    Example:
-        >>> weighted_average_precision(np.array([0.9, 0.5]), np.array([0.0, 1.0]), np.array([[1.0, 3.0]]))
-        array([0.75])
-    """
-    if scores.size == 0:
-        return np.full(len(weights), np.nan)
-    order = np.argsort(-scores, kind="stable")
-    # Tied images enter together: only the last of each tie is a point of the curve.
-    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
-    ordered = weights[:, order]
-    called = np.cumsum(ordered, axis=1)[:, last]
-    found = np.cumsum(ordered * target[order], axis=1)[:, last]
-    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
-    area = (np.diff(found, axis=1, prepend=0.0) * precision).sum(axis=1)
-    positives, negatives = found[:, -1], called[:, -1] - found[:, -1]
-    defined = (positives > 0) & (negatives > 0)
-    result = np.full(len(weights), np.nan)
-    np.divide(area, positives, out=result, where=defined)
-    return result
 
 
 def average_precision(scores: ArrayLike, target: ArrayLike) -> float:

@@ -68,6 +68,10 @@ class Task(Part, ABC):
     def encode(self, row: Row) -> int | list[int]:
         """Return the target of a row that has no fault, `UNKNOWN` where nobody ruled on it."""
 
+    def ruled(self, row: Row) -> int | list[int]:
+        """Return the target of a row as its cells say, before any policy for what is unknown."""
+        return self.encode(row)
+
     @abstractmethod
     def stratum(self, row: Row) -> str:
         """Return a row's labels as one text: the name of the class, or of the findings that are there."""

@@ -39,12 +39,15 @@ class MultiLabel(Task):
         unknown: What an unknown label is taken for: left out of loss and figures (`ignore`), `negative`,
             or `positive`.
         unknown_of: The same for single labels, where it differs.
+        blank: What an empty cell says: that the label is `unknown`, as -1 does, or that it is `negative`, as
+            where a report names only what it saw.
     """
 
     labels: tuple[str, ...]
     unknown: Policy = "ignore"
     # not a default_factory, which a signature cannot show and a checkpoint could not hold
     unknown_of: dict[str, Policy] | None = field(default=None, hash=False)
+    blank: Literal["unknown", "negative"] = "unknown"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -80,6 +83,14 @@ class MultiLabel(Task):
         """One target per label."""
         return (len(self.labels),)
 
+    def _meaning(self, cell: str) -> int | None:
+        """Return what a cell says, before any policy for what is unknown."""
+        return 0 if self.blank == "negative" and cell.strip() in _BLANK else _meaning(cell)
+
+    def ruled(self, row: Row) -> list[int]:
+        """Return 1, 0 or `UNKNOWN` for each label, as the cells say."""
+        return [UNKNOWN if (said := self._meaning(row[name])) is None else said for name in self.labels]
+
     def policy(self, label: str) -> Policy:
         """Return what an unknown label is taken for."""
         return (self.unknown_of or {}).get(label, self.unknown)
@@ -89,7 +100,7 @@ class MultiLabel(Task):
         wrong = [
             f"unknown label {row[name]!r} in column {name!r}"
             for name in self.labels
-            if _meaning(row[name]) is None
+            if self._meaning(row[name]) is None
         ]
         if not wrong:
             return None
@@ -99,7 +110,7 @@ class MultiLabel(Task):
         """Return 1, 0 or what the policy makes of an unknown label, for each."""
         target = []
         for name in self.labels:
-            meaning = _meaning(row[name])
+            meaning = self._meaning(row[name])
             if meaning is None:
                 raise ValueError(self.fault(row))
             target.append(_ENCODED[self.policy(name)] if meaning == UNKNOWN else meaning)
@@ -113,7 +124,7 @@ class MultiLabel(Task):
         """Return each label's cells that say present, absent and unknown, as they are written."""
         labels: dict[str, dict[str, Any]] = {}
         for name in self.labels:
-            raw = [_meaning(row[name]) for row in rows]
+            raw = [self._meaning(row[name]) for row in rows]
             found = {"positive": raw.count(1), "negative": raw.count(0), "unknown": raw.count(UNKNOWN)}
             labels[name] = found | {"unknown_is": self.policy(name)}
         return {"classes": {name: found["positive"] for name, found in labels.items()}, "labels": labels}
@@ -210,6 +221,10 @@ _MEANINGS = {
     **dict.fromkeys(("0", "0.0"), 0),
     **dict.fromkeys(("", "-1", "-1.0", "nan", "NaN"), UNKNOWN),
 }
+
+
+_BLANK = frozenset({"", "nan", "NaN"})
+"""An empty cell, and how other programs write one."""
 
 
 def _meaning(cell: str) -> int | None:

@@ -96,15 +96,15 @@ def check_empty(folder: Path) -> None:
         raise StorageError(f"{folder}: is not empty; give --output a new folder, or leave it out.")
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, content: str | bytes) -> None:
     """Write a file that only its owner can read, whole or not at all.
 
     Args:
         path: The file.
-        text: What it holds.
+        content: What it holds, text or bytes.
     """
     with _draft(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager

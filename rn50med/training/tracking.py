@@ -31,6 +31,9 @@ PLACES = frozenset(
 )
 """Keys of a recipe whose text is a place, or may name a patient."""
 
+VALUES = frozenset({"test", "val"})
+"""Keys whose lists hold values of a manifest column, such as sites or patients."""
+
 WORDS = frozenset({"phantom", "auto", "imagenet", "none"})
 """What may stand at such a key without being a place."""
 
@@ -73,6 +76,8 @@ def _placeless(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _placeless(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
+        if key in VALUES:
+            return ["<value>" for _ in value]
         return [_placeless(key, inner) for inner in value]
     if isinstance(value, str) and ((key in PLACES and value not in WORDS) or _PATH.search(value)):
         return "<path>"

@@ -35,6 +35,8 @@ CODES = MappingProxyType(
         "ambiguous-file": "a row's key fits several files",
         "image-without-row": "images that no row of the table is about",
         "row-without-image": "rows that no image belongs to",
+        "where-value": "a condition asks for values that no row has",
+        "damaged-header": "files that are named like DICOM, or start so, and cannot be read",
         "patients-unique": "no patient has two images, though the files may be of fewer patients",
         "study-two-patients": "a study belongs to two patients",
         "assumed": "something was taken for granted",

@@ -47,7 +47,7 @@ def conflicting_labels(manifest: Manifest, seen: Sequence[Hashed | None], task: 
     told: list[list[int]] = []
     for copies in groups(each and each.pixels for each in seen).values():
         sound = [i for i in copies if task.fault(rows[i]) is None] if len(copies) > 1 else []
-        if len(sound) > 1 and _contradict([np.atleast_1d(task.encode(rows[i])) for i in sound]):
+        if len(sound) > 1 and _contradict([np.atleast_1d(task.ruled(rows[i])) for i in sound]):
             told.append(sound)
     if not told:
         return []

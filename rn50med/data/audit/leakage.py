@@ -9,6 +9,7 @@ from rn50med.data.audit.counting import MOST_DETAILS, Hashed, groups, lines_of, 
 from rn50med.data.findings import Finding
 from rn50med.data.manifest import Manifest
 from rn50med.data.splits import SPLITS
+from rn50med.errors import listed
 
 _ONE_SPLIT = "put all images of a {} in one split, or the test score is of patients seen in training"
 
@@ -70,7 +71,10 @@ def _keyed(manifest: Manifest, keys: Sequence[str | None], what: str, plural: st
         f"{many(len(found), what, plural)} {verb} in more than one split.",
         _ONE_SPLIT.format(what),
         lines_of(manifest, (row for _, rows, _ in found for row in rows)),
-        tuple(f"{what} {key!r} is in splits {where}" for key, _, where in found[:MOST_DETAILS]),
+        tuple(
+            f"{what} {key!r} is in splits {where} {_rows(manifest, rows)}"
+            for key, rows, where in found[:MOST_DETAILS]
+        ),
     )
 
 
@@ -88,10 +92,15 @@ def _copies_across(manifest: Manifest, keys: Sequence[str | None], code: str, ki
         "put all copies of an image in one split, or keep one of them",
         lines_of(manifest, (row for _, rows, _ in found for row in rows)),
         tuple(
-            f"images {names_of(manifest, rows)} are {kind.split('-')[1]} and in splits {where}"
+            f"images {names_of(manifest, rows)} are {kind.split('-')[1]} and in splits {where} "
+            f"{_rows(manifest, rows)}"
             for _, rows, where in found[:MOST_DETAILS]
         ),
     )
+
+
+def _rows(manifest: Manifest, positions: Sequence[int]) -> str:
+    return f"(rows {listed(lines_of(manifest, positions), 6)})"
 
 
 def _pixels_beyond_bytes(seen: Sequence[Hashed | None]) -> list[str | None]:

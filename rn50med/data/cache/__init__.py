@@ -2,7 +2,7 @@
 
 from rn50med.data.cache.build import read_images
 from rn50med.data.cache.place import CACHE_VARIABLE, cache_place, clear, occupied
-from rn50med.data.cache.prepared import FreshImages, MappedImages, PreparedImages, prepared
+from rn50med.data.cache.stored import FreshImages, MappedImages, PreparedImages, prepared
 from rn50med.data.cache.work import Outcome, Work
 
 __all__ = [

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from rn50med.data.cache.index import Entry, Index, open_index
+from rn50med.data.cache.index import Entry, Index, open_index, remove_index
 from rn50med.data.cache.place import cannot_write, make_place
-from rn50med.data.cache.prepared import FreshImages, MappedImages
+from rn50med.data.cache.stored import FreshImages, MappedImages
 from rn50med.data.cache.records import as_record, from_record
 from rn50med.data.cache.shards import Shard, ShardWriter
 from rn50med.data.cache.work import Outcome, Progress, Work, read_all
 from rn50med.data.pixels import Pixels
 from rn50med.data.readers import Facts, ImageFault
 from rn50med.data.seen import Seen
+from rn50med.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,23 @@ def read_images(work: Work, folder: Path | None, progress: Progress) -> Outcome:
         return _without_cache(work, progress)
     make_place(folder)
     try:
-        with open_index(folder) as index:
-            return _Session(work, folder, index, progress).run()
-    except (OSError, sqlite3.Error) as error:
-        if isinstance(error, ImageFault):
+        try:
+            return _with_cache(work, folder, progress)
+        except sqlite3.OperationalError:  # locked, or the disk is full
             raise
+        except sqlite3.DatabaseError:
+            log.warning("cache: its index is damaged, and begun anew")
+            remove_index(folder)
+            return _with_cache(work, folder, progress)
+    except StorageError:
+        raise
+    except (OSError, sqlite3.Error) as error:
         raise cannot_write(folder, error) from error
+
+
+def _with_cache(work: Work, folder: Path, progress: Progress) -> Outcome:
+    with open_index(folder) as index:
+        return _Session(work, folder, index, progress).run()
 
 
 def _without_cache(work: Work, progress: Progress) -> Outcome:

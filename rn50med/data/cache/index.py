@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rn50med.data.cache.shards import Shard
 
+_NAME = "index.sqlite"
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shard (
@@ -125,14 +127,26 @@ class Index:
 
 @contextmanager
 def open_index(folder: Path) -> Iterator[Index]:
-    """Open the index of a cache; a damaged one is begun anew.
+    """Open the index of a cache.
+
+    Args:
+        folder: Of the cache.
+
+    Raises:
+        sqlite3.DatabaseError: If it is damaged.
+    """
+    with closing(_connect(folder / _NAME)) as connection:
+        yield Index(connection)
+
+
+def remove_index(folder: Path) -> None:
+    """Remove the index; shards that none knows of are swept later.
 
     Args:
         folder: Of the cache.
     """
-    path = folder / "index.sqlite"
-    with closing(_connect(path)) as connection:
-        yield Index(connection)
+    for name in (_NAME, f"{_NAME}-journal"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -144,10 +158,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:  # locked or full: not damaged
         connection.close()
         raise
-    except sqlite3.DatabaseError:  # shards without an index are swept
+    except sqlite3.DatabaseError:
         connection.close()
-        path.unlink()
-        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
-        return _connect(path)
+        raise
     path.chmod(0o600)
     return connection

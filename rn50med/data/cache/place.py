@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from rn50med.errors import StorageError
 
 CACHE_VARIABLE = "RN50MED_CACHE"
@@ -13,7 +15,9 @@ CACHE_VARIABLE = "RN50MED_CACHE"
 
 DEFAULT = Path("runs", ".cache")
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by rn50med; see https://bford.info/cachedir/\n"
-_OWN = ("index.sqlite", "index.sqlite-journal", "lock", "CACHEDIR.TAG")
+_TAG_NAME = "CACHEDIR.TAG"
+_LOCK = "lock"
+_OWN = ("index.sqlite", "index.sqlite-journal", _LOCK, _TAG_NAME)
 
 
 def cache_place(option: str | None) -> Path | None:
@@ -35,7 +39,7 @@ def make_place(folder: Path) -> None:
     Raises:
         StorageError: If it cannot be made, or holds something else.
     """
-    tag = folder / "CACHEDIR.TAG"
+    tag = folder / _TAG_NAME
     try:
         if folder.is_dir() and any(folder.iterdir()) and not tag.exists():
             raise StorageError(
@@ -78,17 +82,33 @@ def clear(folder: Path) -> int:
 
     Args:
         folder: Of the cache.
+
+    Raises:
+        StorageError: If a run is using it.
     """
+    if not (folder / _TAG_NAME).is_file():
+        return 0
     freed = occupied(folder)
-    for path in _files(folder):
-        path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            for path in _files(folder):
+                if path.name != _LOCK:  # who waits for it has it open
+                    path.unlink(missing_ok=True)
+    except Timeout:
+        raise StorageError(
+            f"{folder}: a run is preparing images there; clear it once that is done."
+        ) from None
+    except OSError as error:  # Windows removes no file that is mapped
+        raise StorageError(
+            f"{folder}: is in use ({error.strerror}); clear it once no run needs it."
+        ) from error
+    if {path.name for path in folder.iterdir()} <= {_LOCK}:
         shutil.rmtree(folder)
     return freed
 
 
 def _files(folder: Path) -> list[Path]:
-    if not (folder / "CACHEDIR.TAG").is_file():
+    if not (folder / _TAG_NAME).is_file():
         return []  # not ours
     ours = [folder / name for name in _OWN] + [*folder.glob("*.shard"), *folder.glob("*.shard.tmp")]
     return [path for path in ours if path.is_file()]

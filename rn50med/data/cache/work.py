@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
-from rn50med.data.cache.prepared import Prepare, PreparedImages, prepared
+from rn50med.data.cache.stored import Prepare, PreparedImages, prepared
 from rn50med.data.images import Images
 from rn50med.data.looking import look
 from rn50med.data.pixels import Pixels
@@ -38,7 +38,11 @@ thread takes 0.3 ms for an image, two take 0.8)."""
 _FORMAT = 1
 """Of the index and its records."""
 
-_LIBRARIES = ("numpy", "pillow", "pydicom")
+_LIBRARIES = (
+    "numpy", "pillow", "scipy", "pydicom", "nibabel", "python-gdcm", "pylibjpeg-openjpeg", "pyjpegls",
+)  # fmt: skip
+"""What values or prepared pixels can depend on."""
+
 T = TypeVar("T")
 S = TypeVar("S")
 Progress = Callable[[int], None]
@@ -70,7 +74,7 @@ class Work:
     @cached_property
     def contract(self) -> str:
         """Everything that makes values of bytes: the readers' options and the libraries behind them."""
-        libraries = {name: version(name) for name in _LIBRARIES}
+        libraries = {name: _version(name) for name in _LIBRARIES}
         return json.dumps([_FORMAT, dict(self.images.contract), libraries], sort_keys=True)
 
     @cached_property
@@ -99,6 +103,13 @@ class Outcome:
     seen: tuple[Seen | ImageFault, ...]
     images: PreparedImages
     known: int
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a decoder that is not there
+        return ""
 
 
 def _hash(*parts: str) -> bytes:

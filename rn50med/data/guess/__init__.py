@@ -76,7 +76,8 @@ def _of_table(path: Path, said: Mapping[str, str]) -> Guess:
     roles = guess_columns(table, asked, path.name)
     labels = guess_labels(table, [*roles.others, *([said["join"]] if "join" in said else [])], path.name)
     defaults = default_columns()
-    columns = {role: name for role, name in roles.columns.items() if name != defaults.get(role)}
+    differing = {role: name for role, name in roles.columns.items() if name != defaults.get(role)}
+    columns = {role: None if name == "null" else name for role, name in differing.items()}
     data: dict[str, Any] = {"source": path.absolute().as_posix()}
     data |= {key: said[key] for key in ("root", "join") if key in said}
     where = said.get("where", roles.where)

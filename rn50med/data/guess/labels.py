@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ MOST_CLASSES = 20
 """Values of a column that can be classes; more are names or measurements."""
 
 _PRESENT, _ABSENT, _UNKNOWN = {"1", "1.0"}, {"0", "0.0"}, {"-1", "-1.0", "", "nan"}
+_NUMBERS = re.compile(r"[0-9]+[a-z]?(?![a-z])|[0-9]+|(?<![a-z])(?:[ivx]+|[a-z])(?![a-z])")
 _TYPO_SHARE = 0.01  # of the rows: a rarer value that is like a commoner one is taken for a typing error
 
 
@@ -48,26 +50,38 @@ def guess_labels(table: pd.DataFrame, taken: Sequence[str], source: str) -> Labe
     free = [
         str(name) for name in table.columns if name not in taken and plain(str(name)) not in ABOUT_THE_PERSON
     ]
-    classes = {name: classes_of(table[name].tolist()) for name in free}
+    found = {name: classes_of(table[name].tolist()) for name in free}
+    classes = {name: kept for name, (kept, _) in found.items()}
     fitting = [name for name in free if 2 <= len(classes[name]) <= MOST_CLASSES]
     marked = [name for name in fitting if _is_marked(table[name])]
     by_name = named([name for name in fitting if not _sounds_empty(table[name])], LABEL)
     if by_name is not None:
-        return one_column(by_name, classes[by_name], f"the column {by_name!r} is named like a label")
+        return _but(found[by_name], by_name, f"the column {by_name!r} is named like a label")
     findings = [name for name in free if _is_marked(table[name]) and _PRESENT & set(_stripped(table[name]))]
     if len(findings) > 1:
         return _several(table, findings)
     if marked:
-        return one_column(marked[0], classes[marked[0]], f"the column {marked[0]!r} holds 0 and 1")
+        return _but(found[marked[0]], marked[0], f"the column {marked[0]!r} holds 0 and 1")
     if fitting:
         fewest = min(fitting, key=lambda name: len(classes[name]))
         reason = f"of the columns that are left, {fewest!r} has the fewest values"
-        return one_column(fewest, classes[fewest], reason)
+        return _but(found[fewest], fewest, reason)
     raise DataError(
         f"{source}: no column looks like a label (2 to {MOST_CLASSES} values that repeat); write a recipe "
         f"that names the task (`rn50med recipes copy chest_xray FILE`). The columns "
         f"are {listed(table.columns)}."
     )
+
+
+def _but(found: tuple[Sequence[str], Mapping[str, int]], column: str, why: str) -> Labels:
+    """Return a task of the classes of one column, and say which of its values are taken for slips."""
+    classes, slips = found
+    labels = one_column(column, classes, why)
+    if not slips:
+        return labels
+    told = listed(f"{value!r} of {count} row{'s' if count > 1 else ''}" for value, count in slips.items())
+    said = f"{labels.reasons['']}; taken for a typing error and left out: {told}: CHECK"
+    return replace(labels, reasons={**labels.reasons, "": said})
 
 
 def one_column(column: str, classes: Sequence[str], why: str) -> Labels:
@@ -110,28 +124,43 @@ def _several(table: pd.DataFrame, findings: Sequence[str]) -> Labels:
     return Labels("MultiLabel", {"labels": list(findings), "unknown": "ignore"}, reasons)
 
 
-def classes_of(cells: Sequence[str]) -> list[str]:
-    """Return the values of a column that are classes, in their commonest spelling.
+def classes_of(cells: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    """Return the values of a column that are classes, in their commonest spelling, and those left out.
 
-    Rare values that are like a common one are left out, as typing errors: the check tells them.
+    Rare values that are like a common one are left out, as typing errors, with the number of their rows.
+    Values of other numbers are other classes, such as ``stage II`` and ``stage III``.
 
     Args:
         cells: Of one column.
+
+    Example:
+        >>> classes_of(["stage II"] * 200 + ["stage III", "stage IV"] * 50 + ["stage V", "stgae II"])
+        (['stage II', 'stage III', 'stage IV', 'stage V'], {'stgae II': 1})
     """
     counts = Counter(cell.strip() for cell in cells if cell.strip())
     spelt: dict[str, str] = {}
     for value, _ in counts.most_common():
         spelt.setdefault(value.casefold(), value)
     kept: list[str] = []
+    slips: dict[str, int] = {}
     few = max(1, int(_TYPO_SHARE * sum(counts.values())))
     for value in sorted(spelt.values(), key=lambda each: -counts[each]):
         if counts[value] > few or not _like_one_of(value, kept):
             kept.append(value)
-    return kept if sum(counts.values()) >= 2 * len(kept) else []  # values that do not repeat are names
+        else:
+            slips[value] = counts[value]
+    repeats = sum(counts.values()) >= 2 * len(kept)  # values that do not repeat are names
+    return (kept, slips) if repeats else ([], {})
 
 
 def _like_one_of(value: str, kept: Sequence[str]) -> bool:
-    return not value.replace(".", "").isdigit() and nearest(value, kept) is not None
+    own = _numbers(value)
+    return nearest(value, [each for each in kept if _numbers(each) == own]) is not None
+
+
+def _numbers(value: str) -> list[str]:
+    """Return the digits, Roman numbers and single letters of a class, which tell it from its like."""
+    return _NUMBERS.findall(value.casefold())
 
 
 def in_order(classes: Sequence[str]) -> list[str]:

@@ -171,13 +171,15 @@ def _shown(values: Values, dataset: Dataset, centre: float, width: float) -> tup
 
 def _window(dataset: Dataset) -> tuple[float, float] | None:
     """Return the first window's centre and width; None where there is none that shows anything."""
-    centres, widths = (
-        np.atleast_1d(np.array(dataset.get(name) or [], dtype=np.float64))
-        for name in ("WindowCenter", "WindowWidth")
-    )
+    centres, widths = (_numbers(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
     if not (centres.size and widths.size and np.isfinite(centres[0]) and 0 < widths[0] < np.inf):
         return None
     return float(centres[0]), float(widths[0])
+
+
+def _numbers(value: object) -> NDArray[np.float64]:
+    """Return one number or several; 0 is one, an empty element is none."""
+    return np.atleast_1d(np.array([] if value is None or value == "" else value, dtype=np.float64))
 
 
 def _sigmoid(values: Values, centre: float, width: float) -> Values:

@@ -65,8 +65,9 @@ class Reader:
 
     @property
     def contract(self) -> Mapping[str, Any]:
-        """What turns bytes to values, in plain types."""
-        return {"version": CONTRACT, **asdict(self)}
+        """What turns bytes to values, in plain types; not what is refused."""
+        options = {name: value for name, value in asdict(self).items() if name != "most_megapixels"}
+        return {"version": CONTRACT, **options}
 
     def read(self, path: Path) -> Image:
         """Read a file.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,14 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from rn50med.data.images import Images, Reading
+from rn50med.data.images import Images, Reading, file_state
 from rn50med.data.readers import ImageFault, full_range
 from rn50med.errors import DataError, StorageError
 
 _IN_MEMORY = 64 * 2**20
 _MOST_PACKED = 200  # deflate reaches 1000 on nothing but zeros; films reach 1 to 5
 _MOST_HEADER = 10_000
+_DAMAGED = (BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def members(path: Path) -> dict[str, Member]:
                 _check(member, info.file_size, info.compress_size)
                 found[member.name] = member
             return found
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:  # the last of encrypted ones
-        raise DataError(f"is no .npz file, or is cut off or damaged ({error}); fetch it again.") from error
+    except (*_DAMAGED, NotImplementedError, RuntimeError) as error:  # the last of encrypted ones
+        raise DataError(f"is no .npz file, or is cut off or damaged ({error}); copy it again.") from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror}); check its access rights.") from error
 
@@ -124,8 +127,8 @@ def load(path: Path, member: Member) -> NDArray[Any]:
     try:
         with ZipFile(path) as packed:
             content = packed.read(f"{member.name}.npy")[member.offset :]
-    except (OSError, BadZipFile, EOFError, ValueError) as error:
-        raise DataError(f"member {member.name!r} is damaged ({error}); fetch the file again.") from error
+    except (*_DAMAGED, OSError, ValueError) as error:
+        raise DataError(f"member {member.name!r} is damaged ({error}); copy the file again.") from error
     order = "F" if member.fortran else "C"
     return np.frombuffer(content, member.dtype).reshape(member.shape, order=order)  # type: ignore[call-overload,no-any-return]
 
@@ -161,17 +164,14 @@ class ArrayImages(Images):
         split, row = self._place(name)
         values = np.array(self._array(split)[row])
         values = values[..., 0] if values.shape[2:] == (1,) else values
-        return Reading(full_range(values, "NumPy"), hashlib.sha256(values.tobytes()).hexdigest())
+        kind = f"{values.dtype.str}{values.shape}".encode()  # bytes alone do not say what is a row
+        return Reading(full_range(values, "NumPy"), hashlib.sha256(kind + values.tobytes()).hexdigest())
 
     def identity(self, name: str) -> str | None:
         """Return place, size and time of change of the file, and which of its rows it is."""
         split, row = self._place(name)
-        try:
-            found = self.path.stat()
-        except OSError:
-            return None
-        file = f"{self.path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ino}"
-        return f"array\0{file}\0{self.arrays[split].name}\0{row}"
+        file = file_state(self.path)
+        return None if file is None else f"array\0{file}\0{self.arrays[split].name}\0{row}"
 
     def _place(self, name: str) -> tuple[str, int]:
         split, _, row = name.partition("/")
@@ -205,8 +205,8 @@ class ArrayImages(Images):
         try:
             with ZipFile(self.path) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed.open(f"{member.name}.npy"), file, 2**20)
-        except (BadZipFile, EOFError) as error:
-            raise DataError(f"member {member.name!r} is damaged ({error}); fetch the file again.") from error
+        except _DAMAGED as error:
+            raise DataError(f"member {member.name!r} is damaged ({error}); copy the file again.") from error
         except OSError as error:
             raise StorageError(
                 f"{target.parent}: cannot unpack {self.path.name} ({error.strerror})."

@@ -50,6 +50,7 @@ class Found:
         notes: What was taken for granted, in sentences without names of images or patients.
         flow: What was left out.
         findings: What is to be told besides.
+        unread: Images whose DICOM headers cannot be read: their cells of keywords are empty, but not known.
     """
 
     table: pd.DataFrame
@@ -58,6 +59,7 @@ class Found:
     notes: tuple[str, ...] = ()
     flow: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unread: frozenset[str] = frozenset()
 
 
 class Source(ABC):
@@ -126,9 +128,10 @@ class Source(ABC):
             DataError: If there is nothing to make a manifest of.
         """
         found = self.find(task, columns, faults)
-        table, notes, flow = found.table, found.notes, found.flow
+        table, flow, findings = found.table, found.flow, found.findings
         if self.place.where is not None:
-            kept = keep_rows(table, self.place.where, found.images, found.columns, faults.source)
-            table, notes, flow = kept.table, notes + kept.notes, (*flow, kept.step)
+            where = self.place.where
+            kept = keep_rows(table, where, found.images, found.columns, faults.source, found.unread)
+            table, flow, findings = kept.table, (*flow, kept.step), findings + kept.findings
         table, assumed = standardise(table, found.columns, task, faults)
-        return Manifest(self.name, self.kind, table, found.images, notes + assumed, flow, found.findings)
+        return Manifest(self.name, self.kind, table, found.images, found.notes + assumed, flow, findings)

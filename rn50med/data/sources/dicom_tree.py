@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,16 @@ from rn50med.data.findings import Finding
 from rn50med.data.images import Files
 from rn50med.data.manifest import ROW, Columns, Step, find_columns, folded
 from rn50med.data.sources.base import Found, Place, Source
-from rn50med.data.sources.headers import TAGS, columns_of, is_keyword, keywords, read_headers
+from rn50med.data.sources.headers import (
+    TAGS,
+    Header,
+    columns_of,
+    is_keyword,
+    keywords,
+    read_headers,
+    unread_of,
+)
+from rn50med.data.sources.joining import by_file, rows_of
 from rn50med.data.sources.keeping import holds
 from rn50med.data.sources.listing import has_image_name, list_images
 from rn50med.data.sources.table import image_folder, is_table
@@ -34,11 +42,13 @@ class _Tree:
     Args:
         names: Relative to the root.
         headers: What each one's header says; nothing for an image that is no DICOM file.
+        damaged: Further files, whose headers cannot be read.
         flow: What was left out.
     """
 
     names: list[str]
-    headers: list[dict[str, str]]
+    headers: list[Header]
+    damaged: tuple[str, ...]
     flow: tuple[Step, ...]
 
 
@@ -81,20 +91,23 @@ class DicomTreeSource(Source):
         tags = tuple(dict.fromkeys((*asked_for, *(() if "patient" in roles else ("PatientID",)), *TAGS)))
         tree = self._tree(root, tags, join)
         asked = self._asked(labels)
-        rows = _rows_of(labels, key, asked, faults)
+        rows = rows_of(labels, key, asked, faults)
         lines = [int(line) for line in labels[ROW].tolist()]
-        owners = _by_file(tree.names, rows, lines, faults) if join == FILE else _by_tag(tree, join, rows)
+        owners = _by_tag(tree, join, rows)
+        if join == FILE:
+            owners = by_file(tree.names, rows, list(zip(lines, asked.tolist(), strict=True)), faults)
         found = _joined(labels, tree, owners, tags)
         if not len(found):
             raise DataError(f"{faults.source}: no image has a row; {_unlike(tree, join, rows)}")
         owned = {row for row in owners if row is not None}
         alone = {key: lines[row] for key, row in rows.items() if row not in owned and asked.iloc[row]}
-        findings = (_without_row(owners, tree), _without_image(alone, len(rows), tree, join))
+        findings = (_damaged(tree), _without_row(owners, tree), _without_image(alone, len(rows), tree, join))
         strange = owners.count(None)
         flow = (*tree.flow, *([Step("images without a row in the table", strange)] if strange else ()))
         used = _used(columns, roles, found)
         images = Files(root, self.place.reader)
-        return Found(found, images, used, notes, flow, tuple(f for f in findings if f is not None))
+        unread = unread_of(tree.names, tree.headers)
+        return Found(found, images, used, notes, flow, tuple(f for f in findings if f is not None), unread)
 
     def _checked(self) -> tuple[Path, str]:
         """Return root and keyword, once they are seen to be usable."""
@@ -122,17 +135,22 @@ class DicomTreeSource(Source):
         listing = list_images(root)
         wanted = tags if join == FILE else (*tags, join)
         read = read_headers([root / name for name in listing.names], wanted)
-        names, headers, others = [], [], listing.others
-        for name, header in zip(listing.names, read, strict=True):
-            if header is None and not (join == FILE and has_image_name(name)):
-                others += 1
-            else:
-                names.append(name)
-                headers.append(header or {})
+        pairs = list(zip(listing.names, read, strict=True))
+        kept = [(n, h) for n, h in pairs if h.kind == "image" or (join == FILE and has_image_name(n))]
+        names = [name for name, _ in kept]
+        have = frozenset(names)
+        damaged = tuple(n for n, header in pairs if header.kind == "damaged" and n not in have)
         if not names:
-            raise DataError(f"{root}: holds no DICOM images; give their folder with --data.root.")
-        kind = "images" if join == FILE else "DICOM images"
-        return _Tree(names, headers, (Step(f"files that are no {kind}", others),) if others else ())
+            many = f", and {len(damaged)} that cannot be read" if damaged else ""
+            raise DataError(f"{root}: holds no DICOM images{many}; give their folder with --data.root.")
+        left = {
+            f"files that are no {'images' if join == FILE else 'DICOM images'}": (
+                listing.others + len(pairs) - len(names) - len(damaged)
+            ),
+            "files whose DICOM header cannot be read": len(damaged),
+        }
+        flow = tuple(Step(what, count) for what, count in left.items() if count)
+        return _Tree(names, [header for _, header in kept], damaged, flow)
 
 
 def _outside(columns: Columns, have: Sequence[str], join: str) -> dict[str, str]:
@@ -162,55 +180,9 @@ def _key_column(join: str, roles: Mapping[str, str], have: Sequence[str], source
     raise DataError(f"{source}: has no column {join!r} to join by{hint} It has {', '.join(have)}.")
 
 
-def _rows_of(labels: pd.DataFrame, key: str, asked: pd.Series, faults: Faults) -> dict[str, int]:
-    """Return the position of each key's row; empty keys, and keys of two rows, are noted."""
-    rows: dict[str, int] = {}
-    first_row: dict[str, str] = {}
-    cells = zip(labels[key].str.strip().tolist(), labels[ROW].tolist(), asked.tolist(), strict=True)
-    for position, (cell, row, kept) in enumerate(cells):
-        if not cell and kept:
-            faults.add(f"empty cell in column {key!r}, which joins; fill it in", int(row), code="empty-cell")
-        elif cell in first_row and kept:
-            text = f"{key} {cell!r} stands in row {first_row[cell]} too; keep one of the rows"
-            faults.add(text, int(row), code="duplicate-key")
-        elif cell and (kept or cell not in rows):
-            rows[cell] = position
-            first_row |= {cell: str(row)} if kept else {}
-    return rows
-
-
 def _by_tag(tree: _Tree, join: str, rows: Mapping[str, int]) -> list[int | None]:
     """Return the row of each image, by what its header says."""
-    return [rows.get(header.get(join, "")) for header in tree.headers]
-
-
-def _by_file(
-    names: Sequence[str], rows: Mapping[str, int], lines: Sequence[int], faults: Faults
-) -> list[int | None]:
-    """Return the row of each image, by its path below the root or its name, with or without its ending."""
-    owners: list[int | None] = [None] * len(names)
-    ways: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(4)]
-    for i, name in enumerate(names):
-        last = name.rpartition("/")[2]
-        for way, said in zip(ways, (name, _bare(name), last, _bare(last)), strict=True):
-            way[said].append(i)
-    for key, row in rows.items():
-        said = key.replace("\\", "/").removeprefix("./")
-        images = next((way[said] for way in ways if said in way), [])
-        if len(images) > 1:
-            text = f"{key!r} is the name of {len(images)} images below the root; write the path from there"
-            faults.add(text, lines[row], code="ambiguous-file")
-        for i in images:
-            owners[i] = row
-    return owners
-
-
-def _bare(name: str) -> str:
-    """Return a name without the ending that says which kind of image it is."""
-    if not has_image_name(name):
-        return name
-    stem = name[: -len(".gz")] if name.casefold().endswith(".nii.gz") else name
-    return stem[: stem.rindex(".")]
+    return [rows.get(header.said.get(join, "")) for header in tree.headers]
 
 
 def _joined(
@@ -222,6 +194,15 @@ def _joined(
     told = columns_of([tree.headers[i] for i in kept], tags)
     told = {tag: cells for tag, cells in told.items() if tag not in table}
     return table.assign(**told, image=[tree.names[i] for i in kept])
+
+
+def _damaged(tree: _Tree) -> Finding | None:
+    """Return the files that are named like DICOM, or start so, and cannot be joined to any row."""
+    if not tree.damaged:
+        return None
+    message = f"{len(tree.damaged)} files below the root have a DICOM header that cannot be read."
+    remedy = "copy the files again, or take them out"
+    return Finding("damaged-header", "error", message, remedy, details=tree.damaged)
 
 
 def _without_row(owners: Sequence[int | None], tree: _Tree) -> Finding | None:
@@ -251,7 +232,7 @@ def _keys(tree: _Tree, join: str) -> list[str]:
     """Return what the images say to be joined by."""
     if join == FILE:
         return tree.names
-    return [header[join] for header in tree.headers if join in header]
+    return [header.said[join] for header in tree.headers if join in header.said]
 
 
 def _unlike(tree: _Tree, join: str, rows: Mapping[str, int]) -> str:

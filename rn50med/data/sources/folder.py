@@ -10,14 +10,16 @@ import pandas as pd
 from rn50med.data.faults import Faults
 from rn50med.data.images import Files
 from rn50med.data.manifest import SPLIT_WORDS, Columns
+from rn50med.data.readers import dicom
 from rn50med.data.sources.base import Found, Place, Source
-from rn50med.data.sources.headers import TAGS, columns_of, is_keyword, read_headers, starts_like_dicom
+from rn50med.data.sources.headers import TAGS, columns_of, first_bytes, is_keyword, read_headers, unread_of
 from rn50med.data.sources.listing import list_images
 from rn50med.data.sources.table import numbered
 from rn50med.errors import DataError
 from rn50med.tasks import Task
 
 _DEFAULT = Columns()
+_PROBED = 8  # images that tell whether they are DICOM files; the first of them may be damaged
 
 
 class FolderSource(Source):
@@ -50,7 +52,7 @@ class FolderSource(Source):
             raise DataError(f"{self.name}: holds no images; give a folder of class folders.")
         table = self._table(listing.names, task)
         patient = "PatientID" if columns.patient == _DEFAULT.patient else columns.patient
-        told = self._told(folder, listing.names, patient)
+        told, unread = self._told(folder, listing.names, patient)
         if patient not in told and patient != _DEFAULT.image:
             raise DataError(
                 f"{self.name}: a folder does not say which patient an image is of; "
@@ -59,8 +61,10 @@ class FolderSource(Source):
             )
         table = table.assign(**{tag: cells for tag, cells in told.items() if tag not in table})
         study = columns.study or ("StudyInstanceUID" if "StudyInstanceUID" in told else None)
-        found = Columns(patient=patient, study=study)  # the others are made here
-        return Found(numbered(table), Files(folder, self.place.reader), found, flow=listing.flow)
+        split = columns.split and _DEFAULT.split  # made here, like the image; unless it is not wanted
+        found = Columns(patient=patient, study=study, split=split)
+        images = Files(folder, self.place.reader)
+        return Found(numbered(table), images, found, flow=listing.flow, unread=unread)
 
     def _table(self, names: Sequence[str], task: Task) -> pd.DataFrame:
         """Return images, their classes and, where the folder says them, their splits."""
@@ -81,9 +85,12 @@ class FolderSource(Source):
             )
         return table.assign(**{task.columns[0]: [part[0] for part in parts]})
 
-    def _told(self, folder: Path, names: Sequence[str], patient: str) -> dict[str, list[str]]:
-        """Return what the headers of DICOM files say."""
-        if not starts_like_dicom(folder / names[0]):
-            return {}
+    def _told(
+        self, folder: Path, names: Sequence[str], patient: str
+    ) -> tuple[dict[str, list[str]], frozenset[str]]:
+        """Return what the headers of DICOM files say, and the images whose headers cannot be read."""
+        if not any(dicom.reads(first_bytes(folder / name)) for name in names[:_PROBED]):
+            return {}, frozenset()
         wanted = tuple(dict.fromkeys((*([patient] if is_keyword(patient) else []), *TAGS)))
-        return columns_of(read_headers([folder / name for name in names], wanted), wanted)
+        headers = read_headers([folder / name for name in names], wanted)
+        return columns_of(headers, wanted), unread_of(names, headers)

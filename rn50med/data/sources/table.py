@@ -43,9 +43,9 @@ class TableSource(Source):
         root = path.parent if self.place.root is None else image_folder(self.place.root)
         table, notes = table_and_notes(path)
         image = _image_column(table, columns)
-        if image is not None and _is_from_windows(table[image].tolist(), root):
-            table[image] = table[image].str.replace("\\", "/", regex=False)
-            notes += (f"backslashes in column {image!r} are read as slashes",)
+        if image is not None:
+            table[image], said = image_paths(table[image].tolist(), root)
+            notes += said
         return Found(table, Files(root, self.place.reader), columns, notes)
 
 
@@ -82,10 +82,21 @@ def image_folder(root: str) -> Path:
     return path
 
 
-def _is_from_windows(names: Sequence[str], root: Path) -> bool:
-    """Return whether names have backslashes between folders, on a system where these are letters."""
+def image_paths(names: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Return the images of a table as paths of this system, and sentences on what was taken for granted.
+
+    Args:
+        names: As the table has them; absolute, or relative to the root.
+        root: Folder of the images.
+
+    Example:
+        >>> image_paths(["a/1.png"], Path("."))
+        (['a/1.png'], ())
+    """
     odd = next((name for name in names if "\\" in name), None) if os.sep == "/" else None
-    return odd is not None and not (root / odd).exists()
+    if odd is None or (root / odd).exists():  # a letter like any other, on systems that are not Windows
+        return list(names), ()
+    return [name.replace("\\", "/") for name in names], ("backslashes in image paths are read as slashes",)
 
 
 def numbered(table: pd.DataFrame) -> pd.DataFrame:

@@ -35,8 +35,17 @@ def workbook_rows(content: bytes, notes: list[str]) -> Iterator[tuple[int, list[
         _check(content)
         book = openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True, keep_links=False)
         sheet = _first_sheet(book.worksheets, notes)
+        names: list[str] = []
+        blank: set[int] = set()  # columns of the header without a single value
         for number, row in enumerate(sheet.rows, start=1):
-            yield number, [_cell_text(cell, long) for cell in row]
+            cells = [_cell_text(cell, long) for cell in row]
+            if names:
+                blank = {i for i in blank if i >= len(row) or _has_no_value(row[i])}
+            elif any(cells):
+                names, blank = cells, {i for i, name in enumerate(cells) if name.strip()}
+            yield number, cells
+        if blank:
+            _refuse_formulas(openpyxl.load_workbook(BytesIO(content), read_only=True), names, blank)
     except DataError:
         raise
     except Exception as error:  # the library raises many kinds for a damaged file
@@ -70,6 +79,21 @@ def _first_sheet(sheets: list[Any], notes: list[str]) -> Any:
         notes.append(f"the workbook's first sheet is read, the other {len(sheets) - 1} are not")
     sheets[0].reset_dimensions()  # some programs write wrong ones
     return sheets[0]
+
+
+def _has_no_value(cell: Any) -> bool:
+    """Return whether a cell is blank; a formula whose value is no text at all is of the kind ``str``."""
+    return getattr(cell, "value", None) is None and getattr(cell, "data_type", "n") != "str"
+
+
+def _refuse_formulas(book: Any, names: list[str], blank: set[int]) -> None:
+    """Refuse columns that are blank because no program has worked out their formulas."""
+    found = {i for row in book.worksheets[0].rows for i in blank if i < len(row) and row[i].data_type == "f"}
+    if found:
+        columns = listed(f"column {names[i]!r}" for i in sorted(found))
+        raise DataError(
+            f"{columns} holds formulas without values; open the file in Excel (or LibreOffice) and save it."
+        )
 
 
 def _cell_text(cell: object, long: set[int]) -> str:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 _CODE = "split-column"
 
+_PRIVATE = frozenset(
+    {"image", "file", "path", "patient", "patientid", "mrn", "subject", "subjectid", "study", "studyid",
+     "studyinstanceuid", "accession", "accessionnumber", "patientname", "patientbirthdate"}
+)  # fmt: skip
+"""Columns, without case and separators, whose values may not stand in a report."""
+
 
 def given_splits(plan: SplitPlan, table: pd.DataFrame, lines: Sequence[int], faults: Faults) -> list[str]:
     """Return the split that is given for each image, and note everything that stands against it.
@@ -94,11 +100,18 @@ def origin_of(plan: SplitPlan) -> str:
     Example:
         >>> origin_of(SplitPlan(by="site", test=("Bern", "Genf"), val=("Basel",)))
         "By column 'site': test Bern, Genf; val Basel"
+        >>> origin_of(SplitPlan(by="patient_id", test=("0042",)))
+        "By column 'patient_id': test 1 of its values"
     """
     parts = [("test", plan.test, plan.test_from), ("val", plan.val, plan.val_from)]
+    private = "".join(sign for sign in str(plan.by).casefold() if sign.isalnum()) in _PRIVATE
     said = [
-        f"{split} {listed(values)}" if values else f"{split} from {day_of(day or '')} on"
+        f"{split} {_shown(values, private)}" if values else f"{split} from {day_of(day or '')} on"
         for split, values, day in parts
         if values or day is not None
     ]
     return f"By column {plan.by!r}: {'; '.join(said)}"
+
+
+def _shown(values: Sequence[str], private: bool) -> str:
+    return f"{len(values)} of its values" if private else listed(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Made:
     """The splits of a source.
 
     Args:
-        splits: train, val or test, for each image.
+        splits: train, val or test, for each image; empty text where it is left out.
         origin: A sentence that says where they come from.
         folds: The fold of each image that was dealt into one; None where its split was given.
         findings: What the user has to know of them.
@@ -62,6 +63,8 @@ def make_splits(
         RecipeError: If the plan's folds leave nothing to train on.
     """
     kept, present = Strata.of(strata), set(given)
+    if plan.crossval is not None:
+        return _crossvalidated(plan, given, kept, groups, names, seed)
     if present == {""}:
         return _made(plan, kept, groups, names, seed)
     if missing := {"train", "test"} - present:
@@ -118,6 +121,37 @@ def _completed(
         f"train, seed {seed}."
     )
     return Made(tuple(splits), origin, tuple(folds), rare_labels(rest, rest_groups, plan.folds))
+
+
+def _crossvalidated(
+    plan: SplitPlan,
+    given: Sequence[str],
+    strata: Strata,
+    groups: NDArray[np.int64],
+    names: Sequence[str],
+    seed: int,
+) -> Made:
+    """Deal everything but test into folds anew; test is what `fit` would have, and is left out."""
+    own = _made(plan, strata, groups, names, seed).splits if set(given) == {""} else tuple(given)
+    rest = np.flatnonzero(np.asarray(own) != "test")
+    if not len(rest):
+        raise DataError("all images are test, which cross-validation leaves out; give train images too.")
+    number = plan.crossval or 0
+    kept, kept_groups = strata.take(rest), groups[rest]
+    fold = fold_of(kept, kept_groups, [names[row] for row in rest.tolist()], number, seed)
+    val = (plan.held_out + 1) % number
+    splits, folds = [""] * len(given), cast(list[int | None], [None] * len(given))
+    for row, dealt in zip(rest.tolist(), fold.tolist(), strict=True):
+        folds[row] = dealt
+        splits[row] = "test" if dealt == plan.held_out else "val" if dealt == val else "train"
+    left = len(given) - len(rest)
+    whose = "made as `fit` makes them" if set(given) == {""} else "as they were given"
+    origin = (
+        f"Cross-validation over {_COUNT[number - 2]} patient-wise folds, seed {seed}: fold {plan.held_out} "
+        f"is held out and called test here, fold {val} is val. "
+        + (f"The {left} test images, {whose}, are left out." if left else "No test images were put aside.")
+    )
+    return Made(tuple(splits), origin, tuple(folds), rare_labels(kept, kept_groups, number))
 
 
 def assign_splits(

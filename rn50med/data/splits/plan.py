@@ -32,6 +32,9 @@ class SplitPlan:
             are train.
         val_from: First day of val, earlier than that of test; where none is given, val is made of train by
             patient.
+        crossval: Number of patient-wise folds, 3 to 20, that train and val are dealt into anew, for
+            cross-validation; test is left out then.
+        held_out: Of these, the fold that is predicted and plays test, from 0; the next one is val.
 
     Raises:
         RecipeError: If they cannot be used together, with everything that is wrong.
@@ -44,9 +47,13 @@ class SplitPlan:
     val: tuple[str, ...] = ()
     test_from: str | None = None
     val_from: str | None = None
+    crossval: int | None = None
+    held_out: int = 0
 
     def __post_init__(self) -> None:
-        checks = (self._wrong_folds, self._wrong_column, self._wrong_values, self._wrong_days)
+        checks = (
+            self._wrong_folds, self._wrong_column, self._wrong_values, self._wrong_days, self._wrong_crossval
+        )  # fmt: skip
         if faults := [fault for check in checks for fault in check()]:
             raise RecipeError("\n  ".join(faults))
 
@@ -96,6 +103,21 @@ class SplitPlan:
                 f"--data.splits.val_from: {val} is not before --data.splits.test_from, {test}; val lies "
                 "between train and test."
             )
+
+    def _wrong_crossval(self) -> Iterator[str]:
+        if self.crossval is None:
+            if self.held_out:
+                yield (
+                    f"--data.splits.held_out: is {self.held_out} without folds; give --data.splits.crossval "
+                    "too, or use the command crossval."
+                )
+        elif self.crossval not in FOLDS[1:]:
+            yield (
+                f"--data.splits.crossval: is {self.crossval}; give {FOLDS[1]} to {FOLDS[-1]}: one fold is "
+                "held out, one is val, and the others are train."
+            )
+        elif self.held_out not in range(self.crossval):
+            yield f"--data.splits.held_out: is {self.held_out}; give 0 to {self.crossval - 1}, one of them."
 
 
 def day_of(text: str) -> date | None:

@@ -5,7 +5,7 @@ Both are MONAI transforms, usable in anyone's ``monai.transforms.Compose``. One 
 
 from __future__ import annotations
 
-from rn50med.data.transforms.base import DomainTransforms, Pipeline, Transforms, light, seeded
+from rn50med.data.transforms.base import DomainTransforms, Pipeline, Transforms, View, light, seeded
 from rn50med.data.transforms.ct import CTSlice
 from rn50med.data.transforms.dermoscopy import Dermoscopy
 from rn50med.data.transforms.deterministic import (
@@ -14,6 +14,7 @@ from rn50med.data.transforms.deterministic import (
     Display,
     ReadImage,
     Square,
+    Step,
     Stretch,
     Unit,
     Window,
@@ -50,10 +51,12 @@ __all__ = [
     "RandStain",
     "ReadImage",
     "Square",
+    "Step",
     "Stretch",
     "Transforms",
     "Ultrasound",
     "Unit",
+    "View",
     "Window",
     "light",
     "seeded",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -13,14 +17,32 @@ from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Compose, Transform
 from torch import Tensor
 
-from rn50med.data.transforms.deterministic import Clip, Display, Square, Unit
+from rn50med.data.pixels import Pixels, Region
+from rn50med.data.readers.image import Image
+from rn50med.data.transforms.deterministic import Clip, Display, Square, Step, Unit
 from rn50med.data.transforms.random import Seeded
 from rn50med.errors import RecipeError
-from rn50med.parts import Part
+from rn50med.parts import TRUSTED_PACKAGES, Part
+
+_VERSIONED = frozenset({*TRUSTED_PACKAGES, "builtins", "abc"})
+"""Packages whose classes change with their version alone."""
 
 
 class Pipeline(Compose, Seeded):  # type: ignore[misc]
     """MONAI's ``Compose``, seeded in a tenth of the time."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What of an image the network sees.
+
+    Args:
+        pixels: The whole image as it is displayed, ``(H, W)`` or ``(H, W, 3)``.
+        region: Rows and columns of it that are resized to the square.
+    """
+
+    pixels: Pixels
+    region: Region
 
 
 class Transforms(Part, ABC):
@@ -46,13 +68,38 @@ class Transforms(Part, ABC):
         """Return the steps from what a reader gives to the pixels that a person would look at."""
         return [Display()]
 
+    def view(self, image: Image) -> View | None:
+        """Return what of an image the network sees, or None where a step does not say what it keeps.
+
+        Args:
+            image: One that can be prepared.
+        """
+        if type(self).prepare is not Transforms.prepare:
+            return None
+        data: Image | Pixels = image
+        height, width = image.values.shape[:2]
+        whole, top, left = None, 0, 0
+        for step in self.shown():
+            if not isinstance(step, Step):
+                return None
+            rows, columns = step.region(data)
+            data = cast(Pixels, step(data))
+            if data.shape[:2] != (rows.stop - rows.start, columns.stop - columns.start):
+                return None  # a subclass that does more than its base says
+            if data.shape[:2] == (height, width):
+                whole = data
+            top, left = top + rows.start, left + columns.start
+        if whole is None or isinstance(data, Image):
+            return None
+        return View(whole, (slice(top, top + data.shape[0]), slice(left, left + data.shape[1])))
+
     @property
     def preparation(self) -> Mapping[str, object]:
         """What the deterministic part depends on, in plain types; equal ones give equal pixels."""
         own = self.specification()
         options = {name: value for name, value in own["init_args"].items() if name not in self.random_options}
         fixed = {"size": self.size, "channels": self.channels, "version": self.version}
-        return {"transforms": own["class_path"], **options, **fixed}
+        return {"transforms": own["class_path"], **options, **fixed, **_code_of(type(self))}
 
     @property
     def eval(self) -> Compose:
@@ -63,6 +110,18 @@ class Transforms(Part, ABC):
     @abstractmethod
     def train(self) -> Compose:
         """The same with random changes; seed it with ``set_random_state``."""
+
+
+def _code_of(kind: type) -> dict[str, str]:
+    """Return a hash of the code of classes that are not ours: whoever edits theirs raises no version."""
+    foreign = [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in _VERSIONED]
+    if not foreign:
+        return {}
+    try:
+        code = "".join(inspect.getsource(base) for base in foreign)
+    except (OSError, TypeError):  # typed into a console: nobody can tell whether it is the same class
+        code = uuid4().hex
+    return {"code": hashlib.sha256(code.encode("utf-8")).hexdigest()}
 
 
 class DomainTransforms(Transforms):

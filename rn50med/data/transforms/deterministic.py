@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rn50med.data.pixels import (
     Pixels,
+    Region,
     as_colour,
     as_grey,
     channels_first,
@@ -43,7 +44,23 @@ class ReadImage(Transform):  # type: ignore[misc]
         return self.reader.read(Path(data))
 
 
-class Display(Transform):  # type: ignore[misc]
+class Step(Transform):  # type: ignore[misc]
+    """A step from what a reader gives to the pixels that a person would look at.
+
+    It knows where its pixels come from, so that what is found on the result can be shown on the image.
+    """
+
+    def region(self, data: Image | Pixels) -> Region:
+        """Return the rows and columns that are kept, unturned and at their size; all of them here.
+
+        Args:
+            data: What the step is given.
+        """
+        height, width = (data.values if isinstance(data, Image) else data).shape[:2]
+        return slice(0, height), slice(0, width)
+
+
+class Display(Step):
     """Show an image as its file means it: the file's black is 0, its white the largest number.
 
     Pixels of 8 or 16 bits without a reader's facts pass as they are, with black at 0.
@@ -54,7 +71,7 @@ class Display(Transform):  # type: ignore[misc]
         return display(data) if isinstance(data, Image) else _unsigned(data)
 
 
-class Window(Transform):  # type: ignore[misc]
+class Window(Step):
     """Show a window of Hounsfield units.
 
     What shows a window already passes as its own black and white say: PNG and the like, screenshots, and
@@ -90,7 +107,7 @@ class Window(Transform):  # type: ignore[misc]
         )
 
 
-class Stretch(Transform):  # type: ignore[misc]
+class Stretch(Step):
     """Show an image between two of its own percentiles, as where values have no unit (MRI).
 
     Args:
@@ -108,7 +125,7 @@ class Stretch(Transform):  # type: ignore[misc]
         return stretched(image, self.low, self.high)
 
 
-class CropBright(Transform):  # type: ignore[misc]
+class CropBright(Step):
     """Cut off the dark round the largest bright region; see `rn50med.data.transforms.cropping`.
 
     Args:
@@ -118,10 +135,13 @@ class CropBright(Transform):  # type: ignore[misc]
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
 
+    def region(self, data: Image | Pixels) -> Region:
+        """Return the rows and columns of the largest bright region."""
+        return bright_region(Display()(data), self.threshold)
+
     def __call__(self, data: Pixels) -> Pixels:
         """Cut one image, ``(H, W)`` or ``(H, W, 3)``."""
-        rows, columns = bright_region(data, self.threshold)
-        return data[rows, columns]
+        return data[self.region(data)]
 
 
 class Square(Transform):  # type: ignore[misc]

@@ -13,7 +13,10 @@ from rn50med.data.cache.shards import Shard
 from rn50med.data.images import Images
 from rn50med.data.pixels import Pixels
 from rn50med.data.readers import Image, ImageFault
-from rn50med.errors import DataError
+from rn50med.errors import DataError, StorageError
+
+MOST_OPEN = 100
+"""Shards that are mapped at once: some systems let a process open 256 files."""
 
 Prepare = Callable[[Image], Pixels]
 """The deterministic part of the transforms: an image to integers, ``(C, S, S)``."""
@@ -29,6 +32,14 @@ class PreparedImages(ABC):
     @abstractmethod
     def one(self, row: int) -> Pixels:
         """Return one image, ``(C, S, S)``, ``uint8`` or ``uint16``, not to be written to."""
+
+    @abstractmethod
+    def take(self, rows: Sequence[int]) -> PreparedImages:
+        """Return some of the images, in a new order of rows.
+
+        Args:
+            rows: Of the manifest.
+        """
 
     def gather(self, rows: Sequence[int] | NDArray[np.int64]) -> Pixels:
         """Return images as one new array, ``(B, C, S, S)``.
@@ -71,13 +82,29 @@ class MappedImages(PreparedImages):
         """Return the number of images."""
         return len(self.shard_of)
 
+    def take(self, rows: Sequence[int]) -> MappedImages:
+        """Return some of the images, in the same shards."""
+        kept = np.asarray(rows, dtype=np.int64)
+        return MappedImages(self.folder, self.shards, self.shard_of[kept], self.row_of[kept])
+
     def one(self, row: int) -> Pixels:
         """Return a view of the mapped file."""
-        number = int(self.shard_of[row])
-        if number not in self._maps:
-            self._maps[number] = self.shards[number].open(self.folder)
-        image: Pixels = self._maps[number][self.row_of[row]]
+        image: Pixels = self._map(int(self.shard_of[row]))[self.row_of[row]]
         return image
+
+    def _map(self, number: int) -> Pixels:
+        """Return a shard, mapped; of the many of a large set a hundred stay open, for each is a file."""
+        if number not in self._maps:
+            try:
+                opened = self.shards[number].open(self.folder)
+            except (OSError, ValueError) as error:  # the second of a file that was cut off
+                raise StorageError(
+                    f"{self.folder}: the cache was changed while it was in use ({error}); start again."
+                ) from error
+            if len(self._maps) >= MOST_OPEN:
+                del self._maps[next(iter(self._maps))]
+            self._maps[number] = opened
+        return self._maps[number]
 
 
 class FreshImages(PreparedImages):
@@ -97,6 +124,10 @@ class FreshImages(PreparedImages):
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.names)
+
+    def take(self, rows: Sequence[int]) -> FreshImages:
+        """Return some of the images."""
+        return FreshImages(self.images, [self.names[row] for row in rows], self.prepare)
 
     def one(self, row: int) -> Pixels:
         """Read and prepare an image.

@@ -1,0 +1,163 @@
+"""A prediction file, read again: what was said of each image, what is true, and what was called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rn50med.errors import StorageError
+from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints
+
+_MEND = "restore the file, or run again."
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionFile:
+    """What a prediction file holds, a row per image.
+
+    Args:
+        images: Names, ``(N,)``.
+        patients: Of the images, ``(N,)``.
+        names: Of the classes, or of the labels, K of them.
+        positive: Position of the one class that a probability is of, for a finding that is present or
+            absent; else None.
+        probabilities: Of every class or label, ``(N, K)``.
+        logits: Likewise; of a finding that is present or absent, ``(N, 1)``.
+        target: Class numbers, ``(N,)``; of labels 0, 1 or -100, ``(N, K)``.
+        called: Class numbers, ``(N,)``; of labels 0 or 1, ``(N, K)``.
+    """
+
+    images: NDArray[np.str_]
+    patients: NDArray[np.str_]
+    names: tuple[str, ...]
+    positive: int | None
+    probabilities: Floats
+    logits: Floats
+    target: Ints
+    called: Ints
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    @property
+    def several(self) -> bool:
+        """Whether the names are labels that may occur together."""
+        return self.target.ndim == 2
+
+    def take(self, rows: NDArray[np.int64]) -> PredictionFile:
+        """Return some of the rows.
+
+        Args:
+            rows: Their positions, in the order wanted.
+        """
+        arrays = ("images", "patients", "probabilities", "logits", "target", "called")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
+
+
+def joined(runs: Sequence[PredictionFile]) -> PredictionFile:
+    """Return the rows of several prediction files of one task, one after the other.
+
+    Args:
+        runs: At least one.
+    """
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(run, name) for run in runs])
+        for name in ("images", "patients", "probabilities", "logits", "target", "called")
+    }
+    return replace(runs[0], **arrays)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a table as text: a class may be called `NA`, and a patient 007.
+
+    Args:
+        path: A ``.csv`` that a run wrote.
+
+    Raises:
+        StorageError: If it cannot be read.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: there is no such file; give a finished run.") from error
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read ({error}); {_MEND}") from error
+
+
+def read_prediction_file(path: Path, task: Mapping[str, Any]) -> PredictionFile:
+    """Read a prediction file.
+
+    Args:
+        path: Such as ``predictions/test.csv`` of a run.
+        task: The run's ``task`` in ``environment.json``: ``classes``, and ``positive`` where there is one.
+
+    Raises:
+        StorageError: If it cannot be read, or lacks columns.
+    """
+    return from_rows(read_rows(path), task, str(path))
+
+
+def from_rows(rows: pd.DataFrame, task: Mapping[str, Any], where: str) -> PredictionFile:
+    """Return what the rows of a prediction file say.
+
+    Args:
+        rows: Text.
+        task: As for `read_prediction_file`.
+        where: Their file, for messages.
+
+    Raises:
+        StorageError: If columns are lacking, or do not hold what they should.
+    """
+    names = tuple(str(name) for name in task.get("classes") or ())
+    if not names or "image" not in rows or "patient" not in rows:
+        raise StorageError(f"{where}: is no prediction file of a run; give one that `fit` wrote.")
+    several = f"target_{names[0]}" in rows
+    positive = None if several or task.get("positive") is None else names.index(str(task["positive"]))
+    said = list(names) if positive is None else [names[positive]]
+    probability = _numbers(rows, [f"prob_{name}" for name in said], where)
+    logits = _numbers(rows, [f"logit_{name}" for name in said], where)
+    if positive is not None:
+        own = np.arange(len(names)) == positive
+        probability = np.where(own, probability, 1.0 - probability)
+    read = _label_columns if several else _class_columns
+    target, called = read(rows, names, where)
+    image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
+    return PredictionFile(image, patient, names, positive, probability, logits, target, called)
+
+
+def _need(rows: pd.DataFrame, columns: Iterable[str], where: str) -> None:
+    if absent := [column for column in columns if column not in rows]:
+        raise StorageError(f"{where}: has no column {', '.join(absent)}; {_MEND}")
+
+
+def _numbers(rows: pd.DataFrame, columns: Sequence[str], where: str) -> Floats:
+    _need(rows, columns, where)
+    try:
+        numbers = rows[list(columns)].astype(float).to_numpy()
+    except ValueError as error:
+        raise StorageError(f"{where}: {error}; {_MEND}") from error
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _class_columns(rows: pd.DataFrame, names: Sequence[str], where: str) -> tuple[Ints, Ints]:
+    _need(rows, ("target", "call"), where)
+    number = {name: index for index, name in enumerate(names)}
+    if strange := sorted((set(rows["target"]) | set(rows["call"])) - set(names)):
+        raise StorageError(f"{where}: {strange[0]!r} is none of its run's classes; {_MEND}")
+    target, called = (np.array([number[cell] for cell in rows[key]], np.int64) for key in ("target", "call"))
+    return target, called
+
+
+def _label_columns(rows: pd.DataFrame, names: Sequence[str], where: str) -> tuple[Ints, Ints]:
+    columns = {key: [f"{key}_{name}" for name in names] for key in ("target", "call")}
+    _need(rows, [*columns["target"], *columns["call"]], where)
+    target, called = (rows[columns[key]].to_numpy(dtype=str) for key in ("target", "call"))
+    truth = np.where(target == "1", 1, np.where(target == "0", 0, UNKNOWN))
+    return truth.astype(np.int64), (called == "1").astype(np.int64)
