@@ -139,7 +139,7 @@ def test_the_ece_is_the_mean_gap_of_its_bins() -> None:
 def test_the_eces_interval_holds_zero_where_the_model_is_calibrated_and_not_where_it_is_not() -> None:
     random = np.random.default_rng(0)
     near = 0
-    for _ in range(20):
+    for _ in range(10):
         said = random.random(600)
         good = binary_figures(said, (random.random(600) < said).astype(int), np.arange(600), None)["ece"]
         near += good.low == 0.0
@@ -147,4 +147,4 @@ def test_the_eces_interval_holds_zero_where_the_model_is_calibrated_and_not_wher
         # The mean of p - p^3 is 1/4.
         assert bad.low < 0.25 < bad.high + 0.03
         assert bad.low > 0.1
-    assert near >= 17
+    assert near >= 8

@@ -14,6 +14,7 @@ import torch
 from conftest import FilmTable, Outcome
 from films import write_films
 from lightning.pytorch import Trainer
+from PIL import Image
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Radiograph
@@ -202,3 +203,25 @@ def test_a_trusted_module_of_the_working_folder_is_imported(command_line: Comman
     outcome = command_line("predict", *words, "no_parts_of_a_user")
     assert outcome.code == 2
     assert "cannot be imported" in outcome.messages[0]
+
+
+def test_a_table_is_read_as_the_one_that_trained(
+    checkpoint: Path, tmp_path: Path, command_line: Callable[..., Outcome]
+) -> None:
+    """Its paths from a system of another kind, relative to a root, in columns of other names."""
+    films = tmp_path / "films" / "a"
+    films.mkdir(parents=True)
+    Image.fromarray(np.full((40, 40), 99, np.uint8)).save(films / "1.png")
+    table = tmp_path / "tables" / "new.csv"
+    table.parent.mkdir()
+    table.write_text("photo,who\na\\1.png,0012\n")
+    said = command_line(
+        "predict", "--run", checkpoint, "--images", table, "--data.root", tmp_path / "films",
+        "--data.columns.image", "photo", "--data.columns.patient", "who",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[1].startswith("a/1.png,0012,")
+    lost = command_line("predict", "--run", checkpoint, "--images", table, "--data.columns.image", "photo",
+                        "--data.root", tmp_path / "gone")  # fmt: skip
+    assert lost.code == 3
+    assert "no such folder; give the folder of the images with --data.root" in lost.err

@@ -218,7 +218,7 @@ def test_files_whose_header_cannot_be_read_are_told_of(tree: Path, cut: int) -> 
     assert len(manifest) == 3
     (finding,) = manifest.findings
     assert (finding.code, finding.severity) == ("damaged-header", "error")
-    assert finding.message == "3 files below the root have a DICOM header that cannot be read."
+    assert finding.message == "3 files below the root cannot be read, though named like DICOM or starting so."
     assert finding.remedy == "copy the files again, or take them out"
     assert finding.details == ("p1/empty.dcm", "p1/pointer.DCM", "p2/IM4.dcm")
     assert manifest.flow == (

@@ -32,6 +32,21 @@ class Options(ArgumentParser):
         raise RecipeError(f"{self.prog}: {message}; see `{self.prog} --help`.")
 
 
+def add_table_options(parser: ArgumentParser) -> None:
+    """Add the options of `fit` that say how a table of images is read.
+
+    Args:
+        parser: Of a command that takes such tables.
+    """
+    parser.add_argument("--data.root", dest="root", help="folder that a table's image paths are relative to")
+    parser.add_argument(
+        "--data.columns.image", dest="image_column", default="image", help="a table's column of images"
+    )
+    parser.add_argument(
+        "--data.columns.patient", dest="patient_column", default="patient_id", help="its column of patients"
+    )
+
+
 def import_trusted(modules: Sequence[str]) -> None:
     """Import the modules that the user trusts; one may lie in the working folder, after what is installed.
 

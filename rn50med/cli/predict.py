@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rn50med.cli.options import Options, import_trusted
+from rn50med.cli.options import Options, add_table_options, import_trusted
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.plugins import load_plugins
 
@@ -34,14 +34,17 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--trust", action="append", default=[], help="import this module, which the run's parts need"
     )
+    add_table_options(parser)
     options = parser.parse_args(list(argv))
     _check_output(options.output)
     load_plugins()
     import_trusted(options.trust)
-    from rn50med.deployment.predict import predict  # noqa: PLC0415 - torch takes seconds
+    from rn50med.data.manifest import Columns  # noqa: PLC0415
+    from rn50med.deployment.predict import Tables, predict  # noqa: PLC0415 - torch takes seconds
     from rn50med.training.folder import write_predictions  # noqa: PLC0415
 
-    frame = predict(options.run, options.images)
+    tables = Tables(options.root, Columns(image=options.image_column, patient=options.patient_column))
+    frame = predict(options.run, options.images, tables)
     if options.output is None:
         frame.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
     else:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from rn50med.data.manifest import ROW, find_columns
 from rn50med.data.manifest import Columns as ColumnNames
 from rn50med.data.readers import Image, Reader
 from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
+from rn50med.data.sources.table import image_paths
 from rn50med.data.transforms import Transforms
 from rn50med.errors import DataError, StorageError
 from rn50med.evaluation.pooling import mean_point
@@ -72,22 +73,37 @@ def find_checkpoint(run: str | Path) -> Path:
     raise StorageError(f"{run}: is no run folder or checkpoint; give a folder that `fit` wrote.")
 
 
-def find_images(places: Sequence[str | Path]) -> list[Item]:
+@dataclass(frozen=True)
+class Tables:
+    """How tables of images to predict are read.
+
+    Args:
+        root: Folder that image paths are relative to; the table's own where it is None.
+        columns: Names of the columns.
+    """
+
+    root: str | Path | None = None
+    columns: ColumnNames = field(default_factory=ColumnNames)
+
+
+def find_images(places: Sequence[str | Path], tables: Tables | None = None) -> list[Item]:
     """List the images that files, folders and tables stand for.
 
     Args:
         places: Image files; folders, with all images below them; tables with an image column.
+        tables: How tables are read.
 
     Raises:
         DataError: If a place is not there, or holds no images.
     """
-    found = [item for place in places for item in _items(Path(place))]
+    known = Tables() if tables is None else tables
+    found = [item for place in places for item in _items(Path(place), known)]
     if not found:
         raise DataError("predict: no images were given; name files, folders or a table after --images.")
     return found
 
 
-def _items(place: Path) -> list[Item]:
+def _items(place: Path, tables: Tables) -> list[Item]:
     if place.is_dir():
         names = list_images(place).names
         if not names:
@@ -99,19 +115,25 @@ def _items(place: Path) -> list[Item]:
         return [Item(place.as_posix(), place)]
     table = read_table(place)
     have = [str(column) for column in table.columns if column != ROW]
-    columns = find_columns(ColumnNames(), have, place.name, ("image",))
-    patients = table[columns["patient"]] if "patient" in columns else [""] * len(table)
-    images = table[columns["image"]]
-    return [Item(str(i), place.parent / str(i), str(p)) for i, p in zip(images, patients, strict=True)]
+    columns = find_columns(tables.columns, have, place.name, ("image",))
+    patients = table[columns["patient"]].tolist() if "patient" in columns else [""] * len(table)
+    root = place.parent if tables.root is None else Path(tables.root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the folder of the images with --data.root.")
+    images, _ = image_paths(table[columns["image"]].tolist(), root)
+    return [Item(name, root / name, patient) for name, patient in zip(images, patients, strict=True)]
 
 
-def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+def predict(
+    run: str | Path | Run, images: str | Path | Sequence[str | Path], tables: Tables | None = None
+) -> pd.DataFrame:
     """Predict images, in 32 bits; an image that cannot be read is a row that says why.
 
     Args:
         run: A run folder, a checkpoint, or what `fit` returned; or the folder of a cross-validation, whose
             runs are an ensemble.
         images: Files, folders or a table.
+        tables: How a table is read.
 
     Returns:
         A row per image: image, patient, probabilities, logits, call, status (ok or error), error. Of an
@@ -122,10 +144,10 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
         DataError: If a place is not there.
     """
     if not isinstance(run, Run) and (members := ensemble_members(Path(run))):
-        return _predict_together(members, images)
+        return _predict_together(members, images, tables)
     module = run.module if isinstance(run, Run) else load_for_prediction(run)
     places = [images] if isinstance(images, str | Path) else images
-    items = find_images(places)
+    items = find_images(places, tables)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.eval().to(device)
     with exact():
@@ -137,10 +159,12 @@ def predict(run: str | Path | Run, images: str | Path | Sequence[str | Path]) ->
     return _frame(module, items, answers)
 
 
-def _predict_together(members: Sequence[Path], images: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+def _predict_together(
+    members: Sequence[Path], images: str | Path | Sequence[str | Path], tables: Tables | None
+) -> pd.DataFrame:
     """Predict images by the runs of an ensemble."""
     runs = [Run(member, {}, load_for_prediction(member)) for member in members]
-    frames = [predict(run, images) for run in runs]
+    frames = [predict(run, images, tables) for run in runs]
     task, first = runs[0].module.task, frames[0]
     names = [f"prob_{name}" for name in task.probability_names]
     mean = stored(np.mean([frame[names].to_numpy(dtype=np.float64) for frame in frames], axis=0))

@@ -200,7 +200,8 @@ def _damaged(tree: _Tree) -> Finding | None:
     """Return the files that are named like DICOM, or start so, and cannot be joined to any row."""
     if not tree.damaged:
         return None
-    message = f"{len(tree.damaged)} files below the root have a DICOM header that cannot be read."
+    many = f"{len(tree.damaged)} files" if len(tree.damaged) > 1 else "1 file"
+    message = f"{many} below the root cannot be read, though named like DICOM or starting so."
     remedy = "copy the files again, or take them out"
     return Finding("damaged-header", "error", message, remedy, details=tree.damaged)
 
