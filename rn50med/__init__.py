@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Transforms,
         Ultrasound,
     )
+    from rn50med.deployment.explain import Asked, explain
     from rn50med.deployment.predict import predict
     from rn50med.errors import Rn50MedError
     from rn50med.model.backbone import ResNet50
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "UNKNOWN",
+    "Asked",
     "Binary",
     "CTSlice",
     "Columns",
@@ -64,6 +66,7 @@ __all__ = [
     "Transforms",
     "Ultrasound",
     "__version__",
+    "explain",
     "fit",
     "load_recipe",
     "predict",
@@ -89,6 +92,7 @@ def _home(name: str) -> str | None:
             "Transforms",
             "Ultrasound",
         ),
+        "rn50med.deployment.explain": ("Asked", "explain"),
         "rn50med.deployment.predict": ("predict",),
         "rn50med.errors": ("Rn50MedError",),
         "rn50med.model.backbone": ("ResNet50",),

@@ -164,7 +164,9 @@ def test_each_kind_of_leak_is_an_error_with_its_rows(leaking: Manifest) -> None:
     }  # fmt: skip
     assert worst(list(found.values())) == "error"
     assert found["patient-leak"].details == ("patient 'CANARY' is in splits test, train (rows 2, 3)",)
-    assert found["pixels-leak"].details == ("images 6.png, 7.bmp are identical and in splits train, val (rows 8, 9)",)
+    assert found["pixels-leak"].details == (
+        "images 6.png, 7.bmp are identical and in splits train, val (rows 8, 9)",
+    )
     assert not any("CANARY" in f.message + f.remedy for f in found.values())
 
 

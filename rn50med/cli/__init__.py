@@ -21,7 +21,7 @@ COMMANDS = MappingProxyType(
         "fit": ("rn50med.cli.fit", "train, test once, and write a run folder with its report"),
         "test": ("rn50med.cli.test", "evaluate a run again, on its own or another site's images"),
         "predict": ("rn50med.cli.predict", "give probabilities and calls for images without labels"),
-        "explain": ("rn50med.cli.explain", "draw on images what spoke for a class"),
+        "explain": ("rn50med.cli.explain", "draw heat maps of what a model's scores rest on"),
         "crossval": (
             "rn50med.cli.crossval",
             "train and predict by patient-wise folds, with their spread and an ensemble",

@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 
 from rn50med.data.cache.index import Entry, Index, open_index, remove_index
 from rn50med.data.cache.place import cannot_write, make_place
-from rn50med.data.cache.stored import FreshImages, MappedImages
 from rn50med.data.cache.records import as_record, from_record
 from rn50med.data.cache.shards import Shard, ShardWriter
+from rn50med.data.cache.stored import FreshImages, MappedImages
 from rn50med.data.cache.work import Outcome, Progress, Work, read_all
 from rn50med.data.pixels import Pixels
 from rn50med.data.readers import Facts, ImageFault

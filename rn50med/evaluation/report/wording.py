@@ -15,10 +15,20 @@ _LABELS = {
     "specificity": "Specificity",
     "ppv": "Positive predictive value",
     "npv": "Negative predictive value",
+    "ppv_at_prevalence": "Positive predictive value at the stated prevalence",
+    "npv_at_prevalence": "Negative predictive value at the stated prevalence",
+    "lr_positive": "Likelihood ratio of a positive call",
+    "lr_negative": "Likelihood ratio of a negative call",
     "balanced_accuracy": "Balanced accuracy",
+    "mcc": "Matthews correlation",
+    "net_benefit": "Net benefit at the threshold",
     "accuracy": "Accuracy",
     "brier": "Brier score (lower is better)",
+    "brier_scaled": "Scaled Brier score (1 is best, 0 is chance)",
     "log_loss": "Log-loss in nats (lower is better)",
+    "ece": "Calibration error, ECE (lower is better)",
+    "calibration_slope": "Calibration slope (1 is best)",
+    "calibration_intercept": "Calibration in the large (0 is best)",
 }
 NOTHING = "\N{EN DASH}"
 """What a table shows where there is nothing to show."""
@@ -78,12 +88,15 @@ def interval(figure: Figure) -> str:
         figure: Any.
 
     Example:
-        >>> interval(Figure(0.5, 0.25, 0.75, 10))
-        '0.250 to 0.750'
+        >>> interval(Figure(0.5, 0.25, 0.75, 10)), interval(Figure(0.5, 0.25, math.nan, 10))
+        ('0.250 to 0.750', '0.250 or more')
     """
-    if not (math.isfinite(figure.low) and math.isfinite(figure.high)):
-        return ""
-    return f"{number(figure.low)} to {number(figure.high)}"
+    has_low, has_high = math.isfinite(figure.low), math.isfinite(figure.high)
+    if has_low and has_high:
+        return f"{number(figure.low)} to {number(figure.high)}"
+    if has_low:
+        return f"{number(figure.low)} or more"
+    return f"{number(figure.high)} or less" if has_high else ""
 
 
 def cell(key: str, figure: Figure | None) -> Cell:
