@@ -175,7 +175,7 @@ def parse_by(command: str, words: Sequence[str], monkeypatch: pytest.MonkeyPatch
 
     def stop(self: ArgumentParser, *arguments: Any, **more: Any) -> tuple[Namespace, list[str]]:
         _, rest = ArgumentParser.parse_known_args(self, *arguments, **more)
-        if command in {"test", "inspect"}:
+        if command in {"test", "inspect", "crossval"}:
             parse_fit(["--recipe", "chest_xray", *rest[command == "inspect" :]])  # without the source
         elif rest:
             raise RecipeError(f"{command}: unknown options {rest}")

@@ -176,7 +176,7 @@ def test_images_of_the_run_under_another_name_are_refused(run, tmp_path, capsys)
     own["image"] = [str(folder.parent / name) for name in own["image"]]
     own.drop(columns="split").to_csv(tmp_path / "elsewhere.csv", index=False)
     assert main(["test", "--run", str(folder), "--data.source", str(tmp_path / "elsewhere.csv")]) == 3
-    assert "36 of its images are byte-identical to images that the run was trained" in capsys.readouterr().err
+    assert "36 of its images are identical to images that the run was trained" in capsys.readouterr().err
 
 
 def test_other_splits_than_those_of_the_run_are_refused(run, capsys):

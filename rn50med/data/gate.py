@@ -117,7 +117,15 @@ class Gate:
         contents = [each.content if each is not None else "" for each in seen]
         manifest = manifest.with_hashes(contents, [each.pixels if each is not None else "" for each in seen])
         told = tuple(self._told(finding) for finding in found)
-        facts = audit(manifest, self.task, told, origin, manifest.digest(contents), seen, self.allowed)
+        facts = audit(
+            manifest,
+            self.task,
+            told,
+            origin,
+            manifest.digest(contents, self.task.columns),
+            seen,
+            self.allowed,
+        )
         return Inspection(name, manifest, tuple(seen), images, told, facts, self.allowed)
 
     def _of_source(self, finding: Finding) -> Finding:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rn50med.evaluation.arrays import Floats, finite, indices
+from rn50med.evaluation.arrays import Bools, Floats, finite, indices
 
 # As predictions are written; a call must be the same from the file as from memory.
 _DIGITS = 9
@@ -24,6 +24,9 @@ class OperatingPoint:
         rule: How it was chosen, such as "youden".
         sensitivity: Reached on the images it was chosen on, in [0, 1].
         specificity: Reached on the images it was chosen on, in [0, 1].
+        asked: What the rule had to reach, a clause; empty for Youden's.
+        limit: Lower 95 % limit of what had to be reached, where that was asked for.
+        reason: Why it is not what was asked for, a clause; empty where it is.
 
     Example:
         >>> point = OperatingPoint(0.5, "youden", 0.9, 0.8)
@@ -35,17 +38,21 @@ class OperatingPoint:
     rule: str
     sensitivity: float
     specificity: float
+    asked: str = field(default="", repr=False)
+    limit: float | None = field(default=None, repr=False)
+    reason: str = field(default="", repr=False)
 
     def as_dict(self) -> dict[str, float | str]:
-        """Return plain types, for a checkpoint or JSON."""
-        return asdict(self)
+        """Return plain types, for a checkpoint or JSON; what is empty is left out."""
+        optional = ("asked", "limit", "reason")
+        return {k: v for k, v in asdict(self).items() if k not in optional or v not in ("", None)}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, float | str]) -> OperatingPoint:
         """Build one from the plain types of ``as_dict``.
 
         Args:
-            plain: Its four fields.
+            plain: Its fields; those that were left out are empty.
 
         Raises:
             ValueError: If a field is missing or the threshold is no number.
@@ -58,6 +65,9 @@ class OperatingPoint:
             str(plain["rule"]),
             float(plain["sensitivity"]),
             float(plain["specificity"]),
+            str(plain.get("asked", "")),
+            float(plain["limit"]) if "limit" in plain else None,
+            str(plain.get("reason", "")),
         )
 
 
@@ -154,24 +164,80 @@ def youden(scores: ArrayLike, target: ArrayLike) -> OperatingPoint:
         >>> youden([0.1, 0.4, 0.6, 0.9], [0, 0, 1, 1])
         OperatingPoint(threshold=0.5, rule='youden', sensitivity=1.0, specificity=1.0)
     """
-    said = finite(scores, "scores")
-    positive = indices(target, 2, said.shape[0]) == 1
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        name = "negative" if positives else "positive"
-        raise ValueError(f"target: no {name} image; an operating point needs both outcomes.")
-    if said.min() < 0.0 or said.max() > 1.0:
-        raise ValueError("scores: values outside [0, 1]; give probabilities, not logits.")
-    written = np.array([float(f"{score:.{_DIGITS}g}") for score in said])
-    levels, index = np.unique(written, return_inverse=True)
-    found = np.cumsum(np.bincount(index, weights=positive)[::-1])[::-1]
-    alarms = np.cumsum(np.bincount(index, weights=~positive)[::-1])[::-1]
+    sweep = Sweep.of(scores, target)
     # In whole images, so that equally good points tie exactly; the first level is the most sensitive.
-    best = int(np.argmax(found * negatives - alarms * positives))
-    # Calling every image positive is what 0 does for images to come as well.
-    threshold = _between(said, written, levels[best]) if best else 0.0
-    sensitivity, false_alarms = float(found[best] / positives), float(alarms[best] / negatives)
-    return OperatingPoint(threshold, "youden", sensitivity, 1.0 - false_alarms)
+    best = int(np.argmax(sweep.found * sweep.negatives - sweep.alarms * sweep.positives))
+    return sweep.point(best, "youden")
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What is called at each of the different scores, from the lowest, which calls every image, upwards.
+
+    Args:
+        said: The scores, shape ``(N,)``.
+        written: The scores with 9 digits, shape ``(N,)``.
+        positive: Which images are, shape ``(N,)``.
+        levels: The different written scores, shape ``(L,)``, increasing.
+        found: Positive images at or above each level, shape ``(L,)``.
+        alarms: Negative images at or above each level, shape ``(L,)``.
+    """
+
+    said: Floats
+    written: Floats
+    positive: Bools
+    levels: Floats
+    found: Floats
+    alarms: Floats
+
+    @classmethod
+    def of(cls, scores: ArrayLike, target: ArrayLike) -> Sweep:
+        """Sort scores.
+
+        Args:
+            scores: Probability of the positive class, shape ``(N,)``, in [0, 1].
+            target: 0 or 1, shape ``(N,)``.
+
+        Raises:
+            NumericalError: If a score is not finite.
+            ValueError: If ``target`` has no positive or no negative, or a score is outside [0, 1].
+        """
+        said = finite(scores, "scores")
+        positive = indices(target, 2, said.shape[0]) == 1
+        if positive.all() or not positive.any():
+            name = "negative" if positive.any() else "positive"
+            raise ValueError(f"target: no {name} image; an operating point needs both outcomes.")
+        if said.min() < 0.0 or said.max() > 1.0:
+            raise ValueError("scores: values outside [0, 1]; give probabilities, not logits.")
+        written = np.array([float(f"{score:.{_DIGITS}g}") for score in said])
+        levels, index = np.unique(written, return_inverse=True)
+        found, alarms = (
+            np.cumsum(np.bincount(index, weights=each)[::-1], dtype=np.float64)[::-1]
+            for each in (positive, ~positive)
+        )
+        return cls(said, written, positive, levels, found, alarms)
+
+    @property
+    def positives(self) -> int:
+        """Positive images."""
+        return int(self.found[0])
+
+    @property
+    def negatives(self) -> int:
+        """Negative images."""
+        return int(self.alarms[0])
+
+    def point(self, place: int, rule: str) -> OperatingPoint:
+        """Return the operating point that calls the images at or above a level.
+
+        Args:
+            place: The level's.
+            rule: How it was chosen.
+        """
+        # Calling every image positive is what 0 does for images to come as well.
+        threshold = _between(self.said, self.written, self.levels[place]) if place else 0.0
+        sensitivity = float(self.found[place] / self.positives)
+        return OperatingPoint(threshold, rule, sensitivity, 1.0 - float(self.alarms[place] / self.negatives))
 
 
 def _between(said: Floats, written: Floats, level: float) -> float:

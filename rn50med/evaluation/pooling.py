@@ -147,8 +147,9 @@ def _mean(points: Sequence[OperatingPoint | None]) -> OperatingPoint | None:
     there = [point for point in points if point is not None]
     if not there:
         return None
-    means = {
-        key: float(stored(np.array(np.mean([getattr(point, key) for point in there]))))
+    threshold, sensitivity, specificity = (
+        float(stored(np.array(np.mean([getattr(point, key) for point in there]))))
         for key in ("threshold", "sensitivity", "specificity")
-    }
-    return replace(there[0], rule=f"mean of {len(there)}", **means)
+    )
+    # What each of them reached by its rule is not known of their mean.
+    return OperatingPoint(threshold, f"mean of {len(there)}", sensitivity, specificity)

@@ -14,6 +14,7 @@ from torch import Tensor
 from rn50med.evaluation.arrays import UNKNOWN
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import Thresholds
+from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions, stored
 from rn50med.parts import Part
 
@@ -154,8 +155,13 @@ class Task(Part, ABC):
     ) -> dict[str, Figure]:
         """Return the final figures with their intervals, clustered by patient."""
 
-    def operating_point(self, predictions: Predictions) -> Thresholds:
-        """Return what to call by from now on, chosen on these predictions (of val), if there is any."""
+    def operating_point(
+        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
+    ) -> Thresholds:
+        """Return what to call by from now on, chosen on these predictions (of val), if there is any.
+
+        The patients are those of the predictions; a rule about lower limits needs them.
+        """
         return None
 
     def stored_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures import binary_figures
 from rn50med.evaluation.metrics import auroc
-from rn50med.evaluation.operating_point import OperatingPoint, Thresholds, youden
+from rn50med.evaluation.operating_point import OperatingPoint, Thresholds
+from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.tasks.one_column import OneColumn, check_names
 
@@ -73,11 +74,14 @@ class Binary(OneColumn):
         """Return the AUROC."""
         return {"auroc": auroc(self.stored_probabilities(predictions.logits)[:, 0], predictions.target)}
 
-    def operating_point(self, predictions: Predictions) -> OperatingPoint | None:
-        """Return Youden's point, or None where val lacks a class."""
+    def operating_point(
+        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
+    ) -> OperatingPoint | None:
+        """Return the point of the rule, or None where val lacks a class."""
         if len(np.unique(predictions.target)) < 2:
             return None
-        return youden(self.stored_probabilities(predictions.logits)[:, 0], predictions.target)
+        probability = self.stored_probabilities(predictions.logits)[:, 0]
+        return choose(probability, predictions.target, rule, patients)
 
     def figures(
         self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds

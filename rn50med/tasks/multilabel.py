@@ -15,7 +15,8 @@ from rn50med.errors import RecipeError, listed, nearest
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures import multilabel_figures
 from rn50med.evaluation.metrics import label_auroc
-from rn50med.evaluation.operating_point import OperatingPoints, Thresholds, youden
+from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds
+from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
 from rn50med.tasks.one_column import check_names
@@ -195,18 +196,18 @@ class MultiLabel(Task):
         by_label = {f"auroc/{name}": float(value) for name, value in zip(self.labels, each, strict=True)}
         return {"auroc": macro, **by_label}
 
-    def operating_point(self, predictions: Predictions) -> OperatingPoints:
-        """Return Youden's point of each label, None for a label without both outcomes in val."""
+    def operating_point(
+        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
+    ) -> OperatingPoints:
+        """Return the rule's point of each label, None for a label without both outcomes in val."""
         probability, target = self.stored_probabilities(predictions.logits), predictions.target
-        known = target != UNKNOWN
-        return OperatingPoints(
-            {
-                name: youden(probability[known[:, k], k], target[known[:, k], k])
-                if {0, 1} <= set(target[:, k].tolist())
-                else None
-                for k, name in enumerate(self.labels)
-            }
-        )
+        points: dict[str, OperatingPoint | None] = {}
+        for k, name in enumerate(self.labels):
+            known = target[:, k] != UNKNOWN
+            whose = None if patients is None else patients[known]
+            both = {0, 1} <= set(target[:, k].tolist())
+            points[name] = choose(probability[known, k], target[known, k], rule, whose) if both else None
+        return OperatingPoints(points)
 
     def figures(
         self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds

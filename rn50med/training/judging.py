@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,10 +11,13 @@ from lightning.pytorch import Trainer
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.evaluation.figure import Figure
-from rn50med.evaluation.operating_point import as_plain
+from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds, as_plain
+from rn50med.evaluation.operating_rule import YOUDEN, Rule, RuleName
 from rn50med.training.folder import plain_figures, prediction_frame, write_json, write_predictions
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import exact
+
+log = logging.getLogger(__name__)
 
 EVALUATED = ("val", "test")
 
@@ -25,10 +29,31 @@ class Evaluation:
     Args:
         test: When the test set is opened: once, at the `end`, or `never`.
         precision: Arithmetic of the figures that stay: 32 bits, or `training`, as fast as training.
+        rule: How the operating point is chosen on val: `youden`, a default and seldom a clinical choice;
+            `sensitivity` or `specificity`, which has to be `at_least` so high, the other as high as it can
+            be; `cost`, the cheapest at val's prevalence.
+        at_least: Sensitivity or specificity to reach, above 0, at most 1.
+        by_lower_limit: Whether its lower 95 % limit, by patient, has to reach it.
+        false_negative_cost: For `cost`: cost of a missed positive, in units of a false alarm, above 0.
+
+    Raises:
+        RecipeError: If the rule cannot be followed, or has no use for a number that is given.
     """
 
     test: Literal["end", "never"] = "end"
     precision: Literal["32-true", "training"] = "32-true"
+    rule: RuleName = "youden"
+    at_least: float = 0.95
+    by_lower_limit: bool = False
+    false_negative_cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        _ = self.operating_rule  # refuses what it cannot follow, before anything is read
+
+    @property
+    def operating_rule(self) -> Rule:
+        """How the operating point is chosen."""
+        return Rule(self.rule, self.at_least, self.by_lower_limit, self.false_negative_cost)
 
 
 def evaluation_trainer(accelerator: str = "auto", precision: Any = "32-true") -> Trainer:
@@ -63,6 +88,7 @@ def judged(
     """
     with exact(judge.precision == "32-true"):
         judge.validate(module, datamodule=data, verbose=False)
+        _tell_point(module.operating_point, module.rule)
         if evaluation.test == "end":
             judge.test(module, datamodule=data, verbose=False)
     point = module.operating_point
@@ -73,6 +99,19 @@ def judged(
             frame = prediction_frame(module.task, module.predictions[split], data, point)
             write_predictions(folder / "predictions" / f"{split}.csv", frame)
     return metrics
+
+
+def _tell_point(point: Thresholds, rule: Rule) -> None:
+    """Tell where a rule that was asked for could not be kept to."""
+    if rule == YOUDEN:
+        return
+    points = point.by_name if isinstance(point, OperatingPoints) else {"": point}
+    for name, each in points.items():
+        where = f"operating point of {name}" if name else "operating point"
+        if not isinstance(each, OperatingPoint):
+            log.warning("warning (no-operating-point): %s: none on val by %s", where, rule.asked)
+        elif each.reason:
+            log.warning("warning (operating-point): %s: %s: %s", where, rule.asked, each.reason)
 
 
 def evaluate_again(

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rn50med.data.contract import PixelContract
+from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import NumericalError, RecipeError, listed
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
+from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import Head, HeadFactory, LinearHead
@@ -37,7 +42,8 @@ class FineTuneModule(LightningModule):
 
     It works in anybody's Trainer, with a `ManifestDataModule` or a DataLoader of one's own, whose batches
     are dictionaries with ``image`` in [0, 1], ``target`` and, where several processes evaluate, ``index``;
-    or pairs of image and target.
+    or pairs of image and target. Its attribute ``rule`` says how the operating point is chosen on val:
+    Youden's, unless it is set before training.
 
     Args:
         task: What is predicted.
@@ -81,6 +87,7 @@ class FineTuneModule(LightningModule):
         self.schedule_factory = schedule
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
+        self.rule: Rule = YOUDEN
         self.operating_point: Thresholds = None
         self.load_report: LoadReport | None = None
         self.preprocessing: Specification | None = None
@@ -211,7 +218,15 @@ class FineTuneModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the figures of val, and choose the operating point on it."""
         self._finish("val")
-        self.operating_point = self.task.operating_point(self.predictions["val"])
+        found = self.predictions["val"]
+        self.operating_point = self.task.operating_point(found, self.rule, self._patients(found))
+
+    def _patients(self, found: Predictions) -> NDArray[np.str_] | None:
+        """Return the patients of predictions, where the rule asks for them and the data know them."""
+        data = getattr(self._trainer, "datamodule", None) if self.rule.by_lower_limit else None
+        if not isinstance(data, ManifestDataModule):
+            return None
+        return np.asarray(data.manifest.column("patient"), str)[found.index]
 
     def on_test_epoch_end(self) -> None:
         """Log the figures of test; the operating point stays as val had it."""
@@ -255,12 +270,14 @@ class FineTuneModule(LightningModule):
             "classes": list(self.task.classes),
             "preprocessing": self.preprocessing,
             "pixels": None if self.pixel_contract is None else self.pixel_contract.plain(),
+            "rule": asdict(self.rule),
             "operating_point": as_plain(self.operating_point),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over what `on_save_checkpoint` kept; the starting weights are not read again."""
         kept = checkpoint[CHECKPOINT_KEY]
+        self.rule = Rule(**kept.get("rule", {}))  # older checkpoints know of none but the default
         self.operating_point = from_plain(kept["operating_point"])
         self.preprocessing = kept["preprocessing"]
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none

@@ -29,6 +29,7 @@ from rn50med.training.folder import (
     write_split_file,
 )
 from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
+from rn50med.training.ledger import count_opening
 from rn50med.training.module import FineTuneModule
 from rn50med.training.tracking import finish
 
@@ -122,6 +123,7 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     Raises:
         Rn50MedError: As its kind says.
     """
+    module.rule = plan.evaluation.operating_rule
     trainer.fit(module, datamodule=data)
     if trainer.world_size > 1:
         last = trainer.is_global_zero
@@ -133,10 +135,11 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     path = _best_path(trainer)
     best = FineTuneModule.load_from_checkpoint(path)
     judge = _judge(trainer, plan)
+    openings = count_opening(data, plan.folder) if plan.evaluation.test == "end" else None
     metrics = judged(best, data, judge, plan.folder, plan.evaluation)
     _freeze(path, best)
     facts = run_facts(module, trainer, str(judge.precision), plan.precision, plan.seed)
-    write_json(plan.folder / "environment.json", facts)
+    write_json(plan.folder / "environment.json", facts | {"test_openings": openings})
     write_json(plan.folder / "metrics.json", metrics)
     for checkpoint in (plan.folder / "checkpoints").glob("*.ckpt"):
         checkpoint.chmod(PRIVATE)

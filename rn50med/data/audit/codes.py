@@ -36,6 +36,7 @@ CODES = MappingProxyType(
         "image-without-row": "images that no row of the table is about",
         "row-without-image": "rows that no image belongs to",
         "where-value": "a condition asks for values that no row has",
+        "where-order": "cells that a condition cannot put in order",
         "damaged-header": "files that are named like DICOM, or start so, and cannot be read",
         "patients-unique": "no patient has two images, though the files may be of fewer patients",
         "study-two-patients": "a study belongs to two patients",

@@ -52,8 +52,12 @@ def _not_drawn(facts: Facts) -> str:
     return f" Of {len(facts.classes)} {kind} the first {MOST_CURVES} are drawn."
 
 
-def _drawn(facts: Facts) -> str:
-    """Return the split whose curves are drawn: the headline's, where its predictions have two classes."""
+def drawn_split(facts: Facts) -> str:
+    """Return the split whose curves are drawn: the headline's, where its predictions have two classes.
+
+    Args:
+        facts: Of the run.
+    """
     drawable = [
         split
         for split, found in facts.predicted.items()
@@ -66,7 +70,7 @@ def _drawn(facts: Facts) -> str:
 def _curves(facts: Facts, kind: str) -> list[Line]:
     """Return the curves of the headline's split, and lightly val's where the task is binary."""
     points = roc_points if kind == "roc" else precision_recall_points
-    main = _drawn(facts)
+    main = drawn_split(facts)
     shown = [main] if facts.positive is None or main == "val" else ["test", "val"]
     lines = []
     for split in (split for split in shown if split in facts.predicted):
@@ -96,7 +100,7 @@ def roc(facts: Facts) -> Drawing | None:
     lines = _curves(facts, "roc")
     if not lines:
         return None
-    split = _drawn(facts)
+    split = drawn_split(facts)
     points: tuple[tuple[float, float, str], ...] = ()
     figures = facts.figures.get(split, {})
     if facts.positive and facts.point and {"sensitivity", "specificity"} <= set(figures):
@@ -124,7 +128,7 @@ def precision_recall(facts: Facts) -> Drawing | None:
     lines = _curves(facts, "precision-recall")
     if not lines:
         return None
-    split = _drawn(facts)
+    split = drawn_split(facts)
     caption = f"Precision-recall on {split}: positive predictive value against sensitivity"
     if facts.positive is not None:
         index = facts.classes.index(facts.positive)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rn50med.errors import listed
 from rn50med.evaluation.report.facts import Facts
+from rn50med.evaluation.report.wording import ordinal
 
 
 def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
@@ -27,6 +28,7 @@ def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("Precision of the training", precision.get("training")),
         ("Precision of the figures", precision.get("tables")),
         ("Seed", found.get("seed")),
+        ("Test", _openings(found.get("test_openings"))),
         ("Machine", _machine(found)),
         ("Training speed", _speed(found.get("images_per_second"))),
         ("Software", _software(found)),
@@ -42,6 +44,13 @@ def _epochs(training: Mapping[str, Any]) -> str:
         text += ", stopped early"
     kept = f"epoch {training.get('best_epoch')} (counted from 0) was kept"
     return f"{text}; {kept}, the best by {training.get('monitor')}"
+
+
+def _openings(count: int | None) -> str:
+    if count is None:
+        return ""
+    text = f"The test images were opened for the {ordinal(count)} time."
+    return text if count == 1 else f"{text} Each look that leads to a change flatters the figures."
 
 
 def _machine(found: Mapping[str, Any]) -> str:
@@ -68,11 +77,17 @@ def _software(found: Mapping[str, Any]) -> str:
 _NEVER_DONE = (
     "No external validation: unless the splits say otherwise, test comes from the same source as train.",
     "No calibration: the probabilities were not adjusted, and should not be read as risks.",
-    "No subgroups: figures by sex, age, site or scanner were not computed and may be worse than the mean.",
     "One training: another seed gives another model; the intervals know of patients, not of seeds.",
     "No comparison with readers, with a simpler model or with published results.",
-    "No review of the images that were called wrongly.",
-    "No count of how often the test set was opened: each look that leads to a change flatters its figures.",
+    "No review of the images that were called wrongly: nobody looked at them.",
+)
+
+_NOT_COUNTED = (
+    "No count of how often the test set was opened: each look that leads to a change flatters its figures."
+)
+
+_NO_GROUPS = (
+    "No subgroups: figures by sex, age, site or scanner were not computed and may be worse than the mean."
 )
 
 _BY_FILE = {
@@ -119,4 +134,7 @@ def not_done(facts: Facts) -> tuple[str, ...]:
             "intervals are too narrow and the splits may share patients."
         )
     absent += [_BY_FILE[name] for name in facts.missing]
-    return (*absent, *_NEVER_DONE)
+    if not any(predicted.columns for predicted in facts.predicted.values()):
+        absent.append(_NO_GROUPS)
+    counted = facts.environment.get("test_openings") is not None or "test" not in facts.figures
+    return (*absent, *_NEVER_DONE, *(() if counted else (_NOT_COUNTED,)))

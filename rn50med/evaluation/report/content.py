@@ -134,14 +134,28 @@ def point(facts: Facts) -> Point | None:
     if not isinstance(facts.point, OperatingPoint) or split is None or facts.positive is None:
         return None
     figures = facts.figures[split]
-    reached = f"{number(facts.point.sensitivity)} and {number(facts.point.specificity)}"
     return Point(
         facts.positive,
         f"{facts.point.threshold:.4g}",
         cell("sensitivity", figures.get("sensitivity")),
         cell("specificity", figures.get("specificity")),
-        f"sensitivity and specificity on val, where it was chosen: {reached}",
+        f"sensitivity and specificity on val, where it was chosen: {reached(facts.point)}",
     )
+
+
+def reached(chosen: OperatingPoint) -> str:
+    """Return sensitivity and specificity on the images that a point was chosen on, a clause.
+
+    Args:
+        chosen: The point.
+
+    Example:
+        >>> reached(OperatingPoint(0.5, "sensitivity", 0.9, 0.8, limit=0.7, reason="no threshold reaches it"))
+        '0.900 and 0.800; lower limit 0.700; no threshold reaches it'
+    """
+    parts = [f"{number(chosen.sensitivity)} and {number(chosen.specificity)}"]
+    parts += [] if chosen.limit is None else [f"lower limit {number(chosen.limit)}"]
+    return "; ".join([*parts, *filter(None, [chosen.reason])])
 
 
 def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[Cell, ...]], ...]]:

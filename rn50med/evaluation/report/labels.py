@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rn50med.evaluation.arrays import UNKNOWN
-from rn50med.evaluation.report.content import main_split, split_names
+from rn50med.evaluation.report.content import main_split, reached, split_names
 from rn50med.evaluation.report.facts import Facts
-from rn50med.evaluation.report.wording import NOTHING, Cell, cell, number, percent
+from rn50med.evaluation.report.wording import NOTHING, Cell, cell, percent
 
 _TAKEN = {"ignore": "left out", "negative": "taken as negative", "positive": "taken as positive"}
 
@@ -50,6 +50,7 @@ class Labels:
         split: The headline's, whose figures these are.
         rows: One of each label.
         rules: How the operating points were chosen.
+        asked: What the rule had to reach, empty for Youden's.
         splits: Names of the splits that the data are counted in.
         data: Of each label its name, what became of unknown cells, and for each split the positive ones
             with their share of the known ones, and a note on the others.
@@ -58,6 +59,7 @@ class Labels:
     split: str
     rows: tuple[Label, ...]
     rules: tuple[str, ...]
+    asked: str
     splits: tuple[str, ...]
     data: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
 
@@ -73,8 +75,9 @@ def labels(facts: Facts) -> Labels | None:
     split = main_split(facts) or "test"
     points = [facts.point_of(name) for name in facts.classes]
     rules = tuple(sorted({point.rule for point in points if point is not None}))
+    asked = next((point.asked for point in points if point is not None), "")
     rows = tuple(_label(facts, split, place, name) for place, name in enumerate(facts.classes))
-    return Labels(split, rows, rules, split_names(facts), _data(facts))
+    return Labels(split, rows, rules, asked, split_names(facts), _data(facts))
 
 
 def _label(facts: Facts, split: str, place: int, name: str) -> Label:
@@ -83,12 +86,11 @@ def _label(facts: Facts, split: str, place: int, name: str) -> Label:
         key: cell(key, figures.get(f"{key}/{name}"))
         for key in ("auroc", "auprc", "sensitivity", "specificity")
     }
-    reached = NOTHING if point is None else f"{number(point.sensitivity)} and {number(point.specificity)}"
     return Label(
         name=name,
         counts=_counts(facts, split, place),
         threshold=NOTHING if point is None else f"{point.threshold:.4g}",
-        chosen=reached,
+        chosen=NOTHING if point is None else reached(point),
         calls=_calls(facts, split, place),
         **cells,
     )

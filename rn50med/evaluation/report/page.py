@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from rn50med.errors import StorageError
 from rn50med.evaluation.report import charts, conduct, content
+from rn50med.evaluation.report.details import details
 from rn50med.evaluation.report.facts import Facts, read_facts
 from rn50med.evaluation.report.labels import labels
 from rn50med.evaluation.report.wording import markdown
 
 _PAGE, _CARD = "template.html.jinja", "model_card.md.jinja"
+_DETAILS = "details.html.jinja"  # a part of the page
 
 
 def write_report(folder: Path) -> None:
@@ -80,7 +82,7 @@ def page(facts: Facts) -> str:
     environment = Environment(
         loader=_templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(_PAGE).render(_context(facts) | drawn)
+    return environment.get_template(_PAGE).render(_context(facts) | drawn | {"details": details(facts)})
 
 
 def model_card(facts: Facts) -> str:
@@ -102,4 +104,6 @@ def model_card(facts: Facts) -> str:
 
 def _templates() -> DictLoader:
     here = files("rn50med.evaluation.report")
-    return DictLoader({name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _CARD)})
+    return DictLoader(
+        {name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _DETAILS, _CARD)}
+    )

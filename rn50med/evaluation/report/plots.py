@@ -8,11 +8,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from rn50med.evaluation.arrays import Floats
 
@@ -45,6 +47,8 @@ class Line:
         colour: 1 to 8 for a series, or ``MUTED``.
         steps: Drawn as a staircase, level to the right end of each step.
         marker: A dot at each point.
+        filled: The area below it is filled.
+        ends: Lower and upper end of each point's interval: a band, or at each dot a bar.
     """
 
     label: str
@@ -53,6 +57,8 @@ class Line:
     colour: int
     steps: bool = False
     marker: bool = False
+    filled: bool = False
+    ends: tuple[Floats, Floats] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Frame:
         unit: Whether both axes run from 0 to 1.
         chosen: Where a vertical line marks a choice, and its label.
         points: Dots to mark, with a label each.
+        limits: Ends of the horizontal and of the vertical axis, in that order.
+        log: Whether the vertical axis counts in powers of ten, evenly from 0 to 1.
     """
 
     name: str
@@ -76,6 +84,8 @@ class Frame:
     unit: bool = False
     chosen: tuple[float, str] | None = None
     points: tuple[tuple[float, float, str], ...] = ()
+    limits: tuple[float, float, float, float] | None = None
+    log: bool = False
 
 
 def series(number: int) -> int:
@@ -100,7 +110,21 @@ def _label(text: str) -> str:
     return f"\u200b{text}" if text.startswith("_") else text
 
 
+def _draw_ends(axes: Axes, line: Line) -> None:
+    colour = _colour(line.colour)
+    step: Literal["post"] | None = "post" if line.steps else None
+    if line.filled:
+        axes.fill_between(line.x, line.y, step=step, color=colour, alpha=0.25, linewidth=0)
+    if line.ends is None:
+        return
+    if line.marker:
+        axes.vlines(line.x, *line.ends, color=colour, linewidth=1.2)
+    else:
+        axes.fill_between(line.x, *line.ends, step=step, color=colour, alpha=0.18, linewidth=0)
+
+
 def _draw_line(axes: Axes, line: Line, dash: object) -> None:
+    _draw_ends(axes, line)
     (artist,) = axes.plot(
         line.x,
         line.y,
@@ -122,8 +146,14 @@ def _draw_frame(axes: Axes, frame: Frame) -> None:
     axes.tick_params(color=_colour(MUTED), labelcolor=_colour(INK))
     for spine in axes.spines.values():
         spine.set_color(_colour(MUTED))
+    if frame.log:
+        axes.set_yscale("symlog", linthresh=1)
+        # Powers of ten as Matplotlib writes them need its parser, which would mangle names of classes.
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     if frame.unit:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    elif frame.limits is not None:
+        axes.set(xlim=frame.limits[:2], ylim=frame.limits[2:])
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if frame.chosen is not None:
@@ -187,9 +217,64 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
             _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dash)
         _draw_frame(axes, frame)
         _legend(canvas, axes, columns)
-        buffer = io.StringIO()
-        canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    return _inline(buffer.getvalue(), frame)
+        return _inline(_written(canvas), frame)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a forest plot.
+
+    Args:
+        label: Before it; a row of nothing else is a heading.
+        value: The estimate, ``nan`` for none.
+        low: Lower end of its interval, ``nan`` for none.
+        high: Upper end likewise.
+    """
+
+    label: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+def forest(frame: Frame, rows: Sequence[Row]) -> str:
+    """Return a forest plot as an ``<svg>`` element: a dot with its interval in each row.
+
+    Args:
+        frame: Its ``x`` names the figure, ``chosen`` is that of all images; ``y`` is not used.
+        rows: From top to bottom.
+
+    Example:
+        >>> forest(Frame("sex", "AUROC by sex.", "AUROC", ""), [Row("f", 0.9, 0.8, 0.95)])[:54]
+        '<svg role="img" aria-label="AUROC by sex." viewBox="0 '
+    """
+    with matplotlib.style.context(["default", _STYLE]):
+        height = 0.75 + 0.26 * len(rows)  # inches
+        canvas = Canvas(figsize=(5.2, height))
+        widest = max((len(row.label) for row in rows), default=0)
+        left = min(0.5, 0.05 + 0.0145 * widest)
+        canvas.subplots_adjust(left=left, right=0.97, bottom=0.5 / height, top=1 - 0.25 / height)
+        canvas.patch.set_visible(False)
+        axes = canvas.add_subplot()
+        axes.patch.set_visible(False)
+        places = np.arange(len(rows), dtype=np.float64)
+        values, low, high = (
+            np.array([getattr(row, key) for row in rows]) for key in ("value", "low", "high")
+        )
+        axes.hlines(places, low, high, color=_colour(1), linewidth=1.6)
+        axes.plot(values, places, "s", color=_colour(1), markersize=5)
+        _draw_frame(axes, frame)
+        axes.set_yticks(places, [_label(row.label) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        return _inline(_written(canvas), frame)
+
+
+def _written(canvas: Canvas) -> str:
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def _inline(svg: str, frame: Frame) -> str:

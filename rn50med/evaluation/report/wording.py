@@ -81,6 +81,20 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else NOTHING
 
 
+def ordinal(count: int) -> str:
+    """Write which time it is.
+
+    Args:
+        count: From 1.
+
+    Example:
+        >>> [ordinal(count) for count in (1, 2, 3, 4, 11, 12, 13, 21, 112)]
+        ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '112th']
+    """
+    teen = count % 100 in {11, 12, 13}
+    return f"{count}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(count % 10, 'th')}"
+
+
 def interval(figure: Figure) -> str:
     """Write the ends of a figure's interval, nothing where it has none.
 

@@ -1,0 +1,141 @@
+"""Tables and forest plots of subgroups: sex, age, site, scanner and view, where the manifest has them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from rn50med.errors import listed
+from rn50med.evaluation.bands import banded
+from rn50med.evaluation.report.charts import Drawing
+from rn50med.evaluation.report.plots import Frame, Row, forest
+from rn50med.evaluation.report.subjects import Subject
+from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, number
+from rn50med.evaluation.subgroups import Subgroup, subgroups
+
+_MOST_VALUES = 12
+# What a category reads like: words, and numbers too short to be somebody's.
+_WORDS = re.compile(r"(?!.*\d{5})[\w .,&+()/:'-]{1,30}")
+_LONGEST = 20
+_KEYS = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A group as a table shows it.
+
+    Args:
+        name: Its value or band.
+        size: Images and patients, or that it is not shown.
+        cells: AUROC, sensitivity and specificity; empty where it is not shown.
+        differences: Of each from all other images, with its interval, or a dash.
+        note: What has to be known to read it.
+    """
+
+    name: str
+    size: str
+    cells: tuple[Cell, ...]
+    differences: tuple[str, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Everything a report says of the subgroups of one finding.
+
+    Args:
+        columns: Of each column its name and rows.
+        keys: Names of the figures in the rows' cells.
+        drawings: Forest plots.
+        sentences: On columns that are not shown.
+    """
+
+    columns: tuple[tuple[str, tuple[GroupRow, ...]], ...]
+    keys: tuple[str, ...]
+    drawings: tuple[Drawing, ...]
+    sentences: tuple[str, ...]
+
+
+def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | None:
+    """Return the subgroups of a finding; None where the manifest has none of the columns.
+
+    Args:
+        subject: With images of both outcomes.
+        only: Figures that are drawn.
+    """
+    if not subject.columns:
+        return None
+    shown, refused = {}, []
+    for column, values in subject.columns.items():
+        names, _ = banded(values, column)
+        if len(names) > _MOST_VALUES:
+            refused.append(f"Column {column} has more than {_MOST_VALUES} values and is not shown.")
+        elif not all(_WORDS.fullmatch(name) for name in names):
+            refused.append(f"Column {column} holds more than words of a category and is not shown.")
+        else:
+            shown[column] = subgroups(
+                values, subject.said, subject.positive, subject.groups, subject.threshold, column
+            )
+    keys = tuple(_KEYS) if subject.threshold is not None else ("auroc",)
+    tables = tuple((name, tuple(_row(each, keys) for each in rows)) for name, rows in shown.items())
+    drawings = (_forest(subject, key, shown) for key in keys if key in only)
+    return Groups(
+        tables,
+        tuple(map(_KEYS.__getitem__, keys)),
+        tuple(d for d in drawings if d is not None),
+        tuple(refused),
+    )
+
+
+def _row(group: Subgroup, keys: tuple[str, ...]) -> GroupRow:
+    if group.suppressed:
+        return GroupRow(group.value, "not shown", (), (), "")
+    differences = []
+    for key in keys:
+        apart = group.differences[key]
+        ends = interval(apart)
+        differences.append(
+            NOTHING if math.isnan(apart.value) else f"{apart.value:+.3f}" + (f" ({ends})" if ends else "")
+        )
+    images, patients = group.images, group.patients
+    size = f"{images} image{'' if images == 1 else 's'}, {patients} patients"
+    cells = tuple(cell(key, group.figures[key]) for key in keys)
+    return GroupRow(group.value, size, cells, tuple(differences), group.note)
+
+
+def _forest(subject: Subject, key: str, shown: dict[str, list[Subgroup]]) -> Drawing | None:
+    rows, told = [], []
+    for column, found in shown.items():
+        drawn = [
+            (each.value, each.figures[key])
+            for each in found
+            if not each.suppressed and math.isfinite(each.figures[key].value)
+        ]
+        if not drawn:
+            continue
+        rows.append(Row(_short(column) + ":"))
+        rows += [Row(_short(name), figure.value, figure.low, figure.high) for name, figure in drawn]
+        told.append(
+            f"{column}: " + listed([f"{name} {number(figure.value)}" for name, figure in drawn], _MOST_VALUES)
+        )
+    if not rows:
+        return None
+    whole = subject.figures.get(key)
+    every = None if whole is None or not math.isfinite(whole.value) else whole.value
+    name = _KEYS[key]
+    frame = Frame(
+        f"groups-{key}-{subject.place}",
+        f"{name} of {subject.name} in subgroups of {subject.split}. {'. '.join(told)}.",
+        name,
+        "",
+        chosen=None if every is None else (every, "all"),
+    )
+    caption = f"{name} by subgroup on {subject.split}, with 95 % intervals."
+    return Drawing(
+        forest(frame, rows), caption + ("" if every is None else f" Dashed: all, {number(every)}.")
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
