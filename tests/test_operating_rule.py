@@ -82,11 +82,13 @@ def test_a_lower_limit_is_that_of_the_final_figures_and_no_better_point_has_it(s
 
 
 def test_images_of_one_patient_make_a_lower_limit_lower() -> None:
-    scores, target, _ = drawn(0, 8, 200)
+    scores, target, _ = drawn(0, 8)
+    films, truth = np.repeat(scores, 4), np.repeat(target, 4)
     rule = Rule("sensitivity", 0.8, by_lower_limit=True)
-    alone = choose(scores, target, rule)
-    together = choose(scores, target, rule, np.arange(200) // 10)
-    assert alone == choose(scores, target, rule, np.arange(200))
+    alone = choose(films, truth, rule)
+    assert alone == choose(films, truth, rule, np.arange(320))
+    together = choose(films, truth, rule, np.repeat(np.arange(80), 4))
+    assert together == choose(scores, target, rule)
     assert together.threshold < alone.threshold
 
 

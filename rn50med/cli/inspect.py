@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from rn50med.cli.options import Options
+from rn50med.cli.options import Options, write_new_recipe
 from rn50med.errors import DataError, RecipeError, StorageError
 
 if TYPE_CHECKING:
@@ -119,15 +119,7 @@ def _guessed(source: str, words: Sequence[str], target: Path | None, folder: Pat
         sys.stdout.write(told_guess(guessed))
         path.write_text(text, encoding="utf-8")
         return path
-    if target.suffix not in {".yaml", ".yml"}:
-        raise RecipeError(f"{target}: is no name for a recipe; end it in .yaml.")
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise StorageError(f"{target}: is there already; give another name.") from error
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror}); give another place.") from error
+    write_new_recipe(target, text)
     return target
 
 

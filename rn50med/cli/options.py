@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rn50med.errors import RecipeError
+from rn50med.errors import RecipeError, StorageError
 
 
 class Options(ArgumentParser):
@@ -30,6 +30,28 @@ class Options(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the options."""
         raise RecipeError(f"{self.prog}: {message}; see `{self.prog} --help`.")
+
+
+def write_new_recipe(path: Path, text: str) -> None:
+    """Write a recipe, never over another.
+
+    Args:
+        path: The file, ending in ``.yaml`` or ``.yml``.
+        text: What it holds.
+
+    Raises:
+        RecipeError: If its name is none of a recipe.
+        StorageError: If a file stands there, or none can be written.
+    """
+    if path.suffix not in {".yaml", ".yml"}:
+        raise RecipeError(f"{path}: is no name for a recipe; end it in .yaml.")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise StorageError(f"{path}: is there already; give another name.") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); give another place.") from error
 
 
 def add_table_options(parser: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rn50med.errors import RecipeError, StorageError
+from rn50med.cli.options import write_new_recipe
 from rn50med.recipe import find_recipe, list_recipes, read_recipe
 
 
@@ -51,13 +51,5 @@ def _list() -> None:
 
 def _copy(name: str, target: Path) -> None:
     text = read_recipe(find_recipe(name))
-    if target.suffix not in {".yaml", ".yml"}:
-        raise RecipeError(f"{target}: is no name for a recipe; end it in .yaml.")
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise StorageError(f"{target}: is there already; give another name.") from error
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror}); give another place.") from error
+    write_new_recipe(target, text)
     sys.stdout.write(f"{target}\n")

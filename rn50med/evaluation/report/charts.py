@@ -11,6 +11,7 @@ from rn50med.evaluation.metrics import precision_recall_points, roc_points
 from rn50med.evaluation.report.content import main_split
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.plots import MUTED, Frame, Line, chart, series
+from rn50med.evaluation.report.pointwise import GRID, RESAMPLES, precision_recall_band, roc_band
 from rn50med.evaluation.report.wording import NOTHING, number
 
 
@@ -84,7 +85,30 @@ def _curves(facts: Facts, kind: str) -> list[Line]:
                 text += f" {_value(facts, split, ('auroc' if kind == 'roc' else 'auprc') + end)}"
             colour = MUTED if split != main else series(place)
             lines.append(Line(text, x, y, colour, steps=kind != "roc"))
-    return lines
+    return [*_band(facts, kind), *lines]
+
+
+def _band(facts: Facts, kind: str) -> list[Line]:
+    """Return the band of a binary task's curve, where patients can be drawn; several would overlap."""
+    split = drawn_split(facts)
+    if facts.positive is None or split not in facts.predicted:
+        return []
+    predicted, place = facts.predicted[split], facts.classes.index(facts.positive)
+    said, positive = predicted.against_the_rest(place)
+    if predicted.patients < 2 or positive.all() or not positive.any():
+        return []
+    ends = (roc_band if kind == "roc" else precision_recall_band)(said, positive, predicted.groups)
+    return [Line("", GRID, np.full(GRID.size, np.nan), series(0), ends=ends)]
+
+
+def _on_band(lines: list[Line]) -> str:
+    """Return the sentence that says what a band is; nothing without one."""
+    if all(line.ends is None for line in lines):
+        return ""
+    return (
+        f" Band: 95 % at each point of the horizontal axis, from {RESAMPLES} draws of patients; "
+        "not for the whole curve."
+    )
 
 
 def _chance(y: tuple[float, float]) -> Line:
@@ -115,7 +139,7 @@ def roc(facts: Facts) -> Drawing | None:
         unit=True,
         points=points,
     )
-    caption = f"ROC on {split}, AUROC in the legend. Dashed: chance.{_not_drawn(facts)}"
+    caption = f"ROC on {split}, AUROC in the legend. Dashed: chance.{_on_band(lines)}{_not_drawn(facts)}"
     return Drawing(chart(frame, [*lines, _chance((0.0, 1.0))]), caption)
 
 
@@ -148,7 +172,7 @@ def precision_recall(facts: Facts) -> Drawing | None:
         "positive predictive value",
         unit=True,
     )
-    return Drawing(chart(frame, lines), f"{caption}.{_not_drawn(facts)}")
+    return Drawing(chart(frame, lines), f"{caption}.{_on_band(lines)}{_not_drawn(facts)}")
 
 
 def _epochs(facts: Facts, column: str) -> Floats | None:

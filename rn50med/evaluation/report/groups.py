@@ -66,7 +66,8 @@ def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | N
     """
     if not subject.columns:
         return None
-    shown, refused = {}, []
+    shown: dict[str, list[Subgroup]] = {}
+    refused = []
     for column, values in subject.columns.items():
         names, _ = banded(values, column)
         if len(names) > _MOST_VALUES:
@@ -74,9 +75,13 @@ def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | N
         elif not all(_WORDS.fullmatch(name) for name in names):
             refused.append(f"Column {column} holds more than words of a category and is not shown.")
         else:
-            shown[column] = subgroups(
+            found = subgroups(
                 values, subject.said, subject.positive, subject.groups, subject.threshold, column
             )
+            if all(each.suppressed for each in found):
+                refused.append(f"Column {column}: no group has patients enough to be shown.")
+            else:
+                shown[column] = found
     keys = tuple(_KEYS) if subject.threshold is not None else ("auroc",)
     tables = tuple((name, tuple(_row(each, keys) for each in rows)) for name, rows in shown.items())
     drawings = (_forest(subject, key, shown) for key in keys if key in only)

@@ -209,7 +209,9 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         canvas = Canvas(figsize=(5.2, height))
         # Room for both labels; to measure it would take half the time of the drawing.
         bottom, top = (room + 0.125 * _HEIGHT) / height, 1 - 0.02 * _HEIGHT / height
-        canvas.subplots_adjust(left=0.13, right=0.97, bottom=bottom, top=top)
+        # Numbers other than 0.2 to 1.0 may be long.
+        left = 0.18 if frame.limits is not None else 0.13
+        canvas.subplots_adjust(left=left, right=0.97, bottom=bottom, top=top)
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
         axes.patch.set_visible(False)
@@ -264,6 +266,7 @@ def forest(frame: Frame, rows: Sequence[Row]) -> str:
         axes.hlines(places, low, high, color=_colour(1), linewidth=1.6)
         axes.plot(values, places, "s", color=_colour(1), markersize=5)
         _draw_frame(axes, frame)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_yticks(places, [_label(row.label) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
