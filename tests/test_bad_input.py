@@ -188,7 +188,7 @@ BAD_DATA: dict[str, tuple[Callable[[FilmTable], object], list[str]]] = {
     "empty file": (lambda t: t.path.write_text(""), ["labels.csv: is empty; write a header"]),
     "patient in two splits": (
         leaking,
-        ["labels.csv: patient '0000' is in splits test, train (rows 2, 3); put all images of a patient in one"],
+        ["labels.csv: patient '0000' is in splits test, train (rows 2, 3); put all images of a patient in"],
     ),
 }  # fmt: skip
 

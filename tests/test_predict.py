@@ -225,3 +225,30 @@ def test_a_table_is_read_as_the_one_that_trained(
                         "--data.root", tmp_path / "gone")  # fmt: skip
     assert lost.code == 3
     assert "no such folder; give the folder of the images with --data.root" in lost.err
+
+
+def test_one_image_gives_one_prediction_however_it_is_saved(checkpoint: Path, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (60, 44), dtype=np.uint8)
+    film = Image.fromarray(grey)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # shown after a quarter turn to the right
+    forms: dict[str, tuple[Image.Image, dict[str, object]]] = {
+        "L.png": (film, {}),
+        "16.png": (Image.fromarray(grey.astype(np.uint16) * 257), {}),
+        "RGB.png": (film.convert("RGB"), {}),
+        "RGBA.png": (film.convert("RGBA"), {}),
+        "LA.png": (film.convert("LA"), {}),
+        "P.png": (film.convert("P"), {}),
+        "CMYK.tif": (film.convert("RGB").convert("CMYK"), {}),
+        "L.tif": (film, {}),
+        "float.tif": (Image.fromarray(grey.astype(np.float32) / 255), {}),
+        "L.bmp": (film, {}),
+        "L.webp": (film.convert("RGB"), {"lossless": True}),
+        "turned.png": (film.transpose(Image.Transpose.ROTATE_90), {"exif": turned}),
+    }
+    for name, (image, options) in forms.items():
+        image.save(tmp_path / name, **options)
+    frame = predict(checkpoint, [tmp_path / name for name in forms])
+    assert (frame["status"] == "ok").all(), frame[["image", "error"]]
+    probability = frame["prob_pneumonia"].to_numpy()
+    assert np.abs(probability - probability[0]).max() < 1e-3
