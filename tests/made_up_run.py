@@ -143,3 +143,25 @@ def _write(
     (folder / "metrics.csv").write_text(f"epoch,train/loss,val/loss,val/auroc\n{rows}")
     (folder / "recipe.yaml").write_text(f"data: {{source: /data/{CANARY}/labels.csv}}\n")
     return folder
+
+
+def with_manifest(folder: Path, patients: int = 20) -> Path:
+    """Give a run a manifest, and `patients` patients a split: images under a path, odd and usual columns."""
+    rows = []
+    for split in ("val", "test"):
+        path = folder / "predictions" / f"{split}.csv"
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = np.arange(len(table)) * patients // len(table)
+        table["patient"] = [f"{CANARY}-{split}-{number}" for number in numbers]
+        table["image"] = [f"/data/{CANARY}/{split}/{k}.png" for k in range(len(table))]
+        table.to_csv(path, index=False)
+        columns = {"image": table["image"], "patient": table["patient"], "split": split}
+        columns |= {"PatientName": f"{CANARY}^name", "study": f"{CANARY}-study"}
+        columns |= {"PatientSex": np.array(["F", "M"])[numbers % 2]}
+        columns |= {"site": np.where(numbers < 10, "north", np.where(numbers < 16, "south", "west"))}
+        columns |= {"scanner": [f"scanner of {CANARY} {number}" for number in numbers]}
+        columns |= {"view": np.where(numbers % 2 == 0, "a_b@c.example", "PA")}
+        rows.append(pd.DataFrame(columns))
+    # Not in the order of the predictions.
+    pd.concat(rows[::-1]).to_csv(folder / "manifest.csv", index=False)
+    return folder

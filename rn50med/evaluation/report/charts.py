@@ -85,7 +85,7 @@ def _curves(facts: Facts, kind: str) -> list[Line]:
                 text += f" {_value(facts, split, ('auroc' if kind == 'roc' else 'auprc') + end)}"
             colour = MUTED if split != main else series(place)
             lines.append(Line(text, x, y, colour, steps=kind != "roc"))
-    return [*_band(facts, kind), *lines]
+    return [*lines, *_band(facts, kind)]
 
 
 def _band(facts: Facts, kind: str) -> list[Line]:

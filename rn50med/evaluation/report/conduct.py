@@ -89,6 +89,7 @@ _NOT_COUNTED = (
 _NO_GROUPS = (
     "No subgroups: figures by sex, age, site or scanner were not computed and may be worse than the mean."
 )
+_NO_LINES = "No list of the hardest errors: manifest.csv is not in the run folder, or is of other images."
 
 _BY_FILE = {
     "metrics.json": "No figures: metrics.json is not in the run folder.",
@@ -136,5 +137,7 @@ def not_done(facts: Facts) -> tuple[str, ...]:
     absent += [_BY_FILE[name] for name in facts.missing]
     if not any(predicted.columns for predicted in facts.predicted.values()):
         absent.append(_NO_GROUPS)
+    if facts.predicted and not any(predicted.lines.size for predicted in facts.predicted.values()):
+        absent.append(_NO_LINES)
     counted = facts.environment.get("test_openings") is not None or "test" not in facts.figures
     return (*absent, *_NEVER_DONE, *(() if counted else (_NOT_COUNTED,)))

@@ -97,7 +97,7 @@ def decisions(subject: Subject) -> Drawing:
         subject: With images of both outcomes.
     """
     curve = decision_curve(subject.said, subject.positive, _THRESHOLDS.tolist())
-    top = 1.1 * max(float(curve.model.max()), float(curve.treat_all.max()))
+    top = 1.1 * max(float(curve.model.max()), subject.prevalence)
     lines = [
         Line("by the model", curve.thresholds, curve.model, 1),
         Line("all called positive", curve.thresholds, curve.treat_all, 2),
