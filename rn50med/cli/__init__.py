@@ -30,6 +30,7 @@ COMMANDS = MappingProxyType(
             "rn50med.cli.compare",
             "paired difference of two recipes, or the spread over seeds of one",
         ),
+        "report": ("rn50med.cli.report", "draw the report of a run again"),
         "recipes": ("rn50med.cli.recipes", "list, show and copy recipes"),
         "doctor": ("rn50med.cli.doctor", "say what this machine can do"),
     }

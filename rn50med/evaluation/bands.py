@@ -47,7 +47,8 @@ def banded(values: Sequence[str], column: str = "", bands: bool = True) -> tuple
         order, named[given] = _cut(numbers, _YEARS if age else _quarters(numbers), whole=age)
     else:
         order, named[given] = sorted(set(texts)), texts
-    names = [name for name in order if name in set(named[given])] + ([] if given.all() else [MISSING])
+    held = set(named[given])
+    names = [name for name in order if name in held] + ([] if given.all() else [MISSING])
     place = {name: k for k, name in enumerate(names)}
     return names, np.array([place[name] for name in named], dtype=np.int64)
 

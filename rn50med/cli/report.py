@@ -1,0 +1,31 @@
+"""``report``: draw the report of a run again, from the tables in its folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rn50med.cli.options import Options
+from rn50med.errors import StorageError
+
+
+def run(argv: Sequence[str]) -> int:
+    """Write ``report.html`` and ``model_card.md`` anew; nothing is trained or evaluated.
+
+    Args:
+        argv: Options after ``report``.
+
+    Raises:
+        StorageError: If the folder is none of a run, or cannot be written to.
+    """
+    parser = Options("report", "Draw the report of a run again, from the tables in its folder.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder")
+    folder = parser.parse_args(list(argv)).run
+    if not (folder / "metrics.json").is_file():
+        raise StorageError(f"{folder}: is no run folder with final figures; give one that `fit` finished.")
+    from rn50med.evaluation.report import write_report  # noqa: PLC0415 - matplotlib takes a second
+
+    write_report(folder)
+    sys.stdout.write(f"{folder / 'report.html'}\n")
+    return 0
