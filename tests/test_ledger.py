@@ -69,6 +69,7 @@ def test_each_opening_of_the_same_images_is_counted_and_told(
     assert "openings" not in (run / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_permuted_test_labels_move_no_threshold_and_are_the_same_images(
     fit: Callable[..., Outcome], film_table: FilmTable
 ) -> None:
@@ -100,6 +101,7 @@ def test_permuted_test_labels_move_no_threshold_and_are_the_same_images(
         assert "a default, not a clinical choice" not in text
 
 
+@pytest.mark.slow
 def test_a_test_set_that_stays_closed_and_a_fold_leave_no_row(
     fit: Callable[..., Outcome], command_line: Callable[..., Outcome]
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_test_set_that_stays_closed_and_a_fold_leave_no_row(
     assert "No count of how often" not in Path("closed/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_ledger_that_cannot_be_written_stops_no_run_and_another_table_is_left_alone(
     fit: Callable[..., Outcome],
 ) -> None:

@@ -402,6 +402,7 @@ def test_fourteen_curves_can_be_told_apart_and_of_more_the_first_fifteen_are_dra
     assert many.count("Of 17 labels the first 15 are drawn.") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", FILES)
 def test_a_run_of_labels_without_a_file_still_has_a_report(tmp_path: Path, missing: str) -> None:
     folder = made_up_labels(tmp_path / "run")
