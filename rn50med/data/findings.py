@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,14 +37,3 @@ class Finding:
             "remedy": self.remedy,
             "rows": list(self.rows),
         }
-
-
-def worst(findings: Sequence[Finding]) -> Severity | None:
-    """Return the gravest severity, or None where nothing was found.
-
-    Args:
-        findings: Of one source.
-    """
-    have = {finding.severity for finding in findings}
-    order: tuple[Severity, ...] = ("error", "warning", "info")
-    return next((severity for severity in order if severity in have), None)
