@@ -133,6 +133,7 @@ def crossvalidate(film_table, folder, *more):
     return crossval.run([*recipe, "--folds", "3", *WORDS, *more])
 
 
+@pytest.mark.slow
 def test_cross_validation_end_to_end_and_again_after_a_fold_was_lost(
     film_table, tmp_path, command_line, capsys
 ):

@@ -84,16 +84,14 @@ def trained(command_line: CommandLine, name: str, *words: str) -> dict[str, Any]
     return metrics
 
 
-@pytest.mark.parametrize("name", ["skin_lesion", "chest_xray_findings"])
-def test_a_recipe_trains_on_the_phantom(command_line: CommandLine, name: str) -> None:
-    """A colour recipe of several classes and one of several labels; the rest is among the slow tests."""
+def test_a_recipe_trains_on_the_phantom(command_line: CommandLine) -> None:
+    """The one of several labels; the rest is among the slow tests."""
+    name = "chest_xray_findings"
     assert trained(command_line, name, *TINY)["test"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [name for name in RECIPES if name not in {"skin_lesion", "chest_xray_findings"}]
-)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "chest_xray_findings"])
 def test_every_other_recipe_trains_on_the_phantom(command_line: CommandLine, name: str) -> None:
     assert trained(command_line, name, *TINY)["test"]
 

@@ -391,6 +391,7 @@ def test_the_data_of_labels_are_counted_with_what_became_of_unknown_ones(tmp_pat
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}
 
 
+@pytest.mark.slow
 def test_fourteen_curves_can_be_told_apart_and_of_more_the_first_fifteen_are_drawn(tmp_path: Path) -> None:
     page, _ = _pages(made_up_labels(tmp_path / "run"))
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)

@@ -134,6 +134,7 @@ def test_names_and_paths_are_where_they_may_be_and_nowhere_else(run):
                 assert b"films/0" not in path.read_bytes(), name
 
 
+@pytest.mark.slow
 def test_the_resolved_recipe_repeats_the_run_with_the_same_bytes_of_metrics(run, tmp_path):
     folder, _, _ = run
     resolved = load_recipe(str(folder / "recipe.yaml"))
@@ -296,6 +297,7 @@ def test_sigterm_saves_a_checkpoint_and_ends_with_143(tmp_path):
     FineTuneModule.load_from_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_run_folder_with_each_image_once(run, tmp_path):
     folder, _, _ = run
     process = start(
