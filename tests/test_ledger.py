@@ -88,7 +88,8 @@ def test_permuted_test_labels_move_no_threshold_and_are_the_same_images(
     assert one["val"] == other["val"]
     assert one["test"] != other["test"]
     module = FineTuneModule.load_from_checkpoint(Path("one/checkpoints/best.ckpt"))
-    assert module.rule == Rule("sensitivity", 0.7, by_lower_limit=True)
+    assert module.protocol.rule == Rule("sensitivity", 0.7, by_lower_limit=True)
+    assert one["temperature"] == other["temperature"] == module.temperature.as_plain()
     assert module.operating_point.as_dict() == one["operating_point"]
     point = one["operating_point"]
     assert point["limit"] == one["val"]["sensitivity"]["low"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
+from owned import owned
 from torch.nn import functional as F
 
 from rn50med.cli.classes import with_types
@@ -174,9 +175,9 @@ def test_one_label_is_a_binary_task() -> None:
     probability = task.stored_probabilities(predictions.logits)[known, 0]
     target = predictions.target[known, 0]
     patients = np.array([f"p{i // 2}" for i in range(90)])
-    point = task.operating_point(predictions)
+    point = task.operating_point(task.cases(predictions))
     assert point == OperatingPoints({"mass": youden(probability, target)})
-    figures = task.figures(predictions, patients, point)
+    figures = task.figures(owned(task, predictions, patients), point)
     expected = binary_figures(probability, target, patients[known], point.threshold("mass"))
     assert {key: figures[f"{key}/mass"] for key in expected} == expected
     assert figures["auroc"] == expected["auroc"]
@@ -185,32 +186,42 @@ def test_one_label_is_a_binary_task() -> None:
 
 def test_each_label_is_judged_on_its_known_images_alone() -> None:
     predictions = made_up()
-    probability, watched = TASK.stored_probabilities(predictions.logits), TASK.watched(predictions)
+    probability, watched = (
+        TASK.stored_probabilities(predictions.logits),
+        TASK.watched(TASK.cases(predictions)),
+    )
     each = []
     for k, name in enumerate(LABELS):
         known = predictions.target[:, k] != UNKNOWN
         assert watched[f"auroc/{name}"] == auroc(probability[known, k], predictions.target[known, k])
         each.append(watched[f"auroc/{name}"])
     assert watched["auroc"] == pytest.approx(np.mean(each), rel=1e-15)
-    figures = TASK.figures(predictions, predictions.index.astype(str), TASK.operating_point(predictions))
+    figures = TASK.figures(
+        owned(TASK, predictions, predictions.index.astype(str)), TASK.operating_point(TASK.cases(predictions))
+    )
     assert {name: figures[name].value for name in watched} == pytest.approx(watched, abs=1e-12)
     # whatever the model says of images where a label is unknown changes nothing
     hidden = predictions.logits.copy()
     hidden[predictions.target == UNKNOWN] *= -7
     other = Predictions(predictions.index, hidden, predictions.target)
-    assert TASK.figures(other, predictions.index.astype(str), TASK.operating_point(other)) == figures
+    assert (
+        TASK.figures(
+            owned(TASK, other, predictions.index.astype(str)), TASK.operating_point(TASK.cases(other))
+        )
+        == figures
+    )
 
 
 def test_a_label_that_is_undefined_is_nan_with_its_reason_and_not_averaged_in() -> None:
     full = made_up()
     full.target[:, 1][full.target[:, 1] == 1] = 0
     full.target[:, 2] = UNKNOWN
-    watched, point = TASK.watched(full), TASK.operating_point(full)
+    watched, point = TASK.watched(TASK.cases(full)), TASK.operating_point(TASK.cases(full))
     assert math.isnan(watched["auroc/nodule"])
     assert math.isnan(watched["auroc/hernia"])
     assert watched["auroc"] == watched["auroc/mass"]
     assert [name for name in LABELS if point.by_name[name] is None] == ["nodule", "hernia"]
-    figures = TASK.figures(full, full.index.astype(str), point)
+    figures = TASK.figures(owned(TASK, full, full.index.astype(str)), point)
     assert figures["auroc"].reason == (
         "mean of 1 of 3 labels: no positive image of 'nodule', no known image of 'hernia'"
     )
@@ -219,8 +230,8 @@ def test_a_label_that_is_undefined_is_nan_with_its_reason_and_not_averaged_in() 
     assert figures["brier/nodule"].value > 0
     assert figures["brier/hernia"].reason == figures["auroc/hernia"].reason == "no known image"
     full.target[:, 0] = UNKNOWN
-    assert math.isnan(TASK.watched(full)["auroc"])
-    nothing = TASK.figures(full, full.index.astype(str), point)["auroc"]
+    assert math.isnan(TASK.watched(TASK.cases(full))["auroc"])
+    nothing = TASK.figures(owned(TASK, full, full.index.astype(str)), point)["auroc"]
     assert (math.isnan(nothing.value), nothing.reason) == (
         True,
         "no label has both a positive and a negative image",
@@ -229,7 +240,7 @@ def test_a_label_that_is_undefined_is_nan_with_its_reason_and_not_averaged_in() 
 
 def test_numbers_of_a_prediction_file_equal_those_of_memory() -> None:
     predictions = made_up()
-    point = TASK.operating_point(predictions)
+    point = TASK.operating_point(TASK.cases(predictions))
     columns = TASK.target_columns(predictions.target) | TASK.output_columns(predictions.logits, point)
     kinds = ("target", "prob", "logit", "call")
     assert list(columns) == [f"{kind}_{name}" for kind in kinds for name in LABELS]
@@ -239,7 +250,7 @@ def test_numbers_of_a_prediction_file_equal_those_of_memory() -> None:
     target = [TASK.encode({n: r[f"target_{n}"] for n in LABELS}) for r in read.to_dict("records")]
     again = Predictions(predictions.index, logits, np.array(target))
     assert np.array_equal(again.target, predictions.target)
-    assert TASK.watched(again) == TASK.watched(predictions)
+    assert TASK.watched(TASK.cases(again)) == TASK.watched(TASK.cases(predictions))
     probability = read[[f"prob_{name}" for name in LABELS]].astype(float).to_numpy()
     for k, name in enumerate(LABELS):
         called = probability[:, k] >= point.by_name[name].threshold
@@ -256,7 +267,7 @@ def test_operating_points_survive_plain_types_whatever_the_labels_are_called() -
     labels = ("threshold", "rule", "sensitivity")
     predictions = made_up()
     predictions.target[:, 2] = 0
-    point = MultiLabel(labels).operating_point(predictions)
+    point = MultiLabel(labels).operating_point(MultiLabel(labels).cases(predictions))
     plain = as_plain(point)
     assert plain is not None
     assert plain["sensitivity"] is None

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from owned import owned
 
 from rn50med.errors import RecipeError
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, as_plain, from_plain, youden
@@ -151,13 +152,14 @@ def test_tasks_follow_the_rule_on_the_images_where_a_label_is_known() -> None:
     logits = np.log(np.clip(scores, 0.01, 0.99) / (1 - np.clip(scores, 0.01, 0.99)))
     rule = Rule("sensitivity", 0.8, by_lower_limit=True)
     task, index = Binary("normal", "pneumonia"), np.arange(80)
-    one = task.operating_point(Predictions(index, logits[:, None], target), rule, patients)
+    one = task.operating_point(owned(task, Predictions(index, logits[:, None], target), patients), rule)
     probability = task.stored_probabilities(logits[:, None])[:, 0]
     assert one == choose(probability, target, rule, patients)
     known = index < 60
     both = np.stack([np.where(known, target, UNKNOWN), np.zeros(80, np.int64)], axis=1)
     predictions = Predictions(index, np.stack([logits, logits], axis=1), both)
-    points = MultiLabel(("mass", "hernia")).operating_point(predictions, rule, patients)
+    labels = MultiLabel(("mass", "hernia"))
+    points = labels.operating_point(owned(labels, predictions, patients), rule)
     wanted = choose(probability[known], target[known], rule, patients[known])
     assert points == OperatingPoints({"mass": wanted, "hernia": None})
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Radiograph
-from rn50med.deployment.predict import BATCH, find_images, predict
+from rn50med.deployment.items import find_images
+from rn50med.deployment.predict import BATCH, predict
 from rn50med.errors import DataError, StorageError
 from rn50med.model.backbone import ResNet50
 from rn50med.tasks import Binary

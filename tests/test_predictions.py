@@ -52,7 +52,9 @@ def test_any_size_of_batch_gives_the_table_of_direct_computation(size: int, num_
 def test_the_auroc_is_identical_for_every_size_of_batch() -> None:
     _, logits, target = outputs()
     direct = auroc(TASK.stored_probabilities(stored(logits.numpy()))[:, 0], target.numpy())
-    found = {TASK.watched(collected(torch.arange(COUNT).split(size)))["auroc"] for size in (1, 7, 64)}
+    found = {
+        TASK.watched(TASK.cases(collected(torch.arange(COUNT).split(size))))["auroc"] for size in (1, 7, 64)
+    }
     assert found == {direct}
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from owned import owned
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError
@@ -105,7 +106,9 @@ def test_the_softmax_of_several_classes_sums_to_one_and_its_loss_is_the_cross_en
 @TASKS
 def test_numbers_of_a_prediction_file_equal_those_of_memory(task: Task) -> None:
     predictions = made_up(task)
-    frame = pd.DataFrame(task.output_columns(predictions.logits, task.operating_point(predictions)))
+    frame = pd.DataFrame(
+        task.output_columns(predictions.logits, task.operating_point(task.cases(predictions)))
+    )
     text = frame.to_csv(index=False, float_format="%.9g")
     read = pd.read_csv(io.StringIO(text))
     assert read["call"].tolist() == frame["call"].tolist()
@@ -115,7 +118,7 @@ def test_numbers_of_a_prediction_file_equal_those_of_memory(task: Task) -> None:
     logits = read[[f"logit_{name}" for name in task.probability_names]].to_numpy()
     assert np.array_equal(task.stored_probabilities(logits), probability)
     again = Predictions(predictions.index, logits, predictions.target)
-    assert task.watched(again) == task.watched(predictions)
+    assert task.watched(task.cases(again)) == task.watched(task.cases(predictions))
 
 
 def test_logits_in_32_bits_survive_nine_digits() -> None:
@@ -126,32 +129,32 @@ def test_logits_in_32_bits_survive_nine_digits() -> None:
 def test_what_is_watched_equals_the_figure_of_the_metrics() -> None:
     binary, multi = made_up(BINARY), made_up(MULTI)
     probability = BINARY.stored_probabilities(binary.logits)[:, 0]
-    assert BINARY.watched(binary) == {"auroc": auroc(probability, binary.target)}
+    assert BINARY.watched(BINARY.cases(binary)) == {"auroc": auroc(probability, binary.target)}
     macro, each = macro_auroc(MULTI.stored_probabilities(multi.logits), multi.target)
     expected = {"auroc": macro} | {f"auroc/{n}": v for n, v in zip(MULTI.names, each, strict=True)}
-    assert MULTI.watched(multi) == expected
+    assert MULTI.watched(MULTI.cases(multi)) == expected
     assert 0.6 < macro < 1
 
 
 @pytest.mark.parametrize("target", [0, 1])
 def test_what_is_undefined_is_nan_and_has_no_operating_point(target: int) -> None:
     alone = Predictions(np.arange(4), np.linspace(-1, 1, 4)[:, None], np.full(4, target))
-    assert math.isnan(BINARY.watched(alone)["auroc"])
-    assert BINARY.operating_point(alone) is None
+    assert math.isnan(BINARY.watched(BINARY.cases(alone))["auroc"])
+    assert BINARY.operating_point(BINARY.cases(alone)) is None
 
 
 def test_a_class_that_does_not_occur_is_nan_and_not_averaged_in() -> None:
     full = made_up(MULTI)
     keep = full.target != 2
     lacking = Predictions(full.index[keep], full.logits[keep], full.target[keep])
-    watched = MULTI.watched(lacking)
+    watched = MULTI.watched(MULTI.cases(lacking))
     assert math.isnan(watched["auroc/virus"])
     assert watched["auroc"] == pytest.approx((watched["auroc/none"] + watched["auroc/bacteria"]) / 2)
 
 
 def test_a_binary_call_is_positive_from_the_threshold_on() -> None:
     predictions = made_up(BINARY)
-    point = BINARY.operating_point(predictions)
+    point = BINARY.operating_point(BINARY.cases(predictions))
     probability = BINARY.stored_probabilities(predictions.logits)
     assert point == youden(probability[:, 0], predictions.target)
     calls = BINARY.calls(probability, point)
@@ -161,15 +164,15 @@ def test_a_binary_call_is_positive_from_the_threshold_on() -> None:
 
 def test_the_call_of_several_classes_is_the_most_probable_one() -> None:
     assert MULTI.calls(np.array([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]]), None).tolist() == ["bacteria", "none"]
-    assert MULTI.operating_point(made_up(MULTI)) is None
+    assert MULTI.operating_point(MULTI.cases(made_up(MULTI))) is None
 
 
 @TASKS
 def test_final_figures_agree_with_what_was_watched(task: Task) -> None:
     predictions = made_up(task)
     patients = np.array([f"p{i // 2}" for i in predictions.index])
-    figures = task.figures(predictions, patients, task.operating_point(predictions))
-    for name, value in task.watched(predictions).items():
+    figures = task.figures(owned(task, predictions, patients), task.operating_point(task.cases(predictions)))
+    for name, value in task.watched(task.cases(predictions)).items():
         assert figures[name].value == pytest.approx(value, abs=1e-12)
 
 
@@ -219,8 +222,8 @@ class SumLoss(MultiLabel):
 
 
 class Shy(Binary):
-    def output_columns(self, logits: np.ndarray, point: Any) -> dict[str, np.ndarray]:
-        columns = super().output_columns(logits, point)
+    def output_columns(self, *given: Any) -> dict[str, np.ndarray]:
+        columns = super().output_columns(*given)
         return columns | {"call": np.where(columns["call"] == "", "normal", columns["call"])}
 
 
@@ -314,11 +317,11 @@ def test_a_class_that_a_split_lacks_moves_no_other_class(task: Task) -> None:
 def test_a_class_that_is_undefined_does_not_count_as_zero() -> None:
     """torchmetrics' default averages an absent class in as 0."""
     perfect = Predictions(np.arange(4), 20 * np.eye(3)[[0, 1, 0, 1]], np.array([0, 1, 0, 1]))
-    assert MULTI.watched(perfect)["auroc"] == 1.0
+    assert MULTI.watched(MULTI.cases(perfect))["auroc"] == 1.0
     labels = MultiLabel(("mass", "nodule"))
     target = np.array([[0, 0], [1, 0], [0, UNKNOWN], [1, 0]])
     logits = np.array([[-5.0, 1.0], [5.0, 2.0], [-4.0, 3.0], [4.0, 4.0]])
-    watched = labels.watched(Predictions(np.arange(4), logits, target))
+    watched = labels.watched(labels.cases(Predictions(np.arange(4), logits, target)))
     assert watched["auroc"] == watched["auroc/mass"] == 1.0
 
 
@@ -328,11 +331,11 @@ def test_the_auroc_is_of_probabilities_and_not_of_calls() -> None:
     target = np.array([0, 0, 1, 1])
     below_one_half = Predictions(np.arange(4), logits[:, None], target)
     assert BINARY.calls(BINARY.stored_probabilities(logits[:, None]), None).tolist() == ["normal"] * 4
-    assert BINARY.watched(below_one_half)["auroc"] == 1.0
+    assert BINARY.watched(BINARY.cases(below_one_half))["auroc"] == 1.0
     one = MultiLabel(("mass",))
-    assert one.watched(Predictions(np.arange(4), logits[:, None], target[:, None]))["auroc"] == 1.0
+    assert one.watched(one.cases(Predictions(np.arange(4), logits[:, None], target[:, None])))["auroc"] == 1.0
     never = np.stack([np.full(4, 5.0), logits, np.full(4, -9.0)], axis=1)
-    watched = MULTI.watched(Predictions(np.arange(4), never, target))
+    watched = MULTI.watched(MULTI.cases(Predictions(np.arange(4), never, target)))
     assert watched["auroc/bacteria"] == 1.0
 
 
@@ -344,5 +347,5 @@ def test_the_auroc_of_a_split_is_no_mean_of_its_batches(task: Task) -> None:
     table = PredictionTable(task.num_outputs, task.target_shape)
     for rows in torch.arange(6).split(2):
         table.update(rows, logits[rows], target[rows])
-    found = task.watched(table.predictions())["auroc"]
+    found = task.watched(task.cases(table.predictions()))["auroc"]
     assert found == auroc(logits[:, 0].numpy(), target.ravel().numpy()) == pytest.approx(6 / 9)

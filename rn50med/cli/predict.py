@@ -40,7 +40,8 @@ def run(argv: Sequence[str]) -> int:
     load_plugins()
     import_trusted(options.trust)
     from rn50med.data.manifest import Columns  # noqa: PLC0415
-    from rn50med.deployment.predict import Tables, predict  # noqa: PLC0415 - torch takes seconds
+    from rn50med.deployment.items import Tables  # noqa: PLC0415 - torch takes seconds
+    from rn50med.deployment.predict import predict  # noqa: PLC0415
     from rn50med.training.folder import write_predictions  # noqa: PLC0415
 
     tables = Tables(options.root, Columns(image=options.image_column, patient=options.patient_column))

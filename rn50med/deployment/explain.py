@@ -33,7 +33,8 @@ from rn50med.deployment.explaining import (
 from rn50med.deployment.explaining.drawing import NOTICE, overlay, stem_of, write_map
 from rn50med.deployment.explaining.maps import column_of
 from rn50med.deployment.explaining.words import SANITY, readme
-from rn50med.deployment.predict import Item, as_trained, find_images, load_for_prediction, outputs
+from rn50med.deployment.items import Item, find_images
+from rn50med.deployment.predict import as_trained, load_for_prediction, outputs
 from rn50med.errors import DataError, NumericalError, RecipeError, StorageError, listed, unknown
 from rn50med.evaluation.predictions import stored
 from rn50med.tasks import Task
@@ -231,7 +232,7 @@ class _Session:
         except (DataError, NumericalError) as error:
             yield {**about, "status": "error", "error": str(error)}
             return
-        said = outputs(self.module, logits)
+        said = outputs(self.module, logits, [item])
         calls = {name: str(cell[0]) for name, cell in said.items() if name.startswith("call")}
         probability = np.array([said[f"prob_{name}"][0] for name in self.module.task.probability_names])
         wanted = [self.asked.target] if self.asked.target else targets(self.module.task, calls, probability)

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,9 @@ from torch import Tensor
 
 from rn50med.data.cache import prepared
 from rn50med.data.contract import kind_of
-from rn50med.data.manifest import ROW, find_columns
-from rn50med.data.manifest import Columns as ColumnNames
 from rn50med.data.readers import Image, Reader
-from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
-from rn50med.data.sources.table import image_paths
 from rn50med.data.transforms import Transforms
+from rn50med.deployment.items import Item, Tables, find_images, membership, tell_alone
 from rn50med.errors import DataError, StorageError
 from rn50med.evaluation.pooling import mean_point
 from rn50med.evaluation.predictions import stored
@@ -38,21 +35,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 32
 """Images that are predicted together; 32 bits give the same numbers whatever it is, to rounding."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """An image to predict.
-
-    Args:
-        name: As the table of predictions calls it.
-        path: Its file.
-        patient: Where a table says so, else empty.
-    """
-
-    name: str
-    path: Path
-    patient: str = ""
 
 
 def find_checkpoint(run: str | Path) -> Path:
@@ -73,57 +55,6 @@ def find_checkpoint(run: str | Path) -> Path:
     raise StorageError(f"{run}: is no run folder or checkpoint; give a folder that `fit` wrote.")
 
 
-@dataclass(frozen=True)
-class Tables:
-    """How tables of images to predict are read.
-
-    Args:
-        root: Folder that image paths are relative to; the table's own where it is None.
-        columns: Names of the columns.
-    """
-
-    root: str | Path | None = None
-    columns: ColumnNames = field(default_factory=ColumnNames)
-
-
-def find_images(places: Sequence[str | Path], tables: Tables | None = None) -> list[Item]:
-    """List the images that files, folders and tables stand for.
-
-    Args:
-        places: Image files; folders, with all images below them; tables with an image column.
-        tables: How tables are read.
-
-    Raises:
-        DataError: If a place is not there, or holds no images.
-    """
-    known = Tables() if tables is None else tables
-    found = [item for place in places for item in _items(Path(place), known)]
-    if not found:
-        raise DataError("predict: no images were given; name files, folders or a table after --images.")
-    return found
-
-
-def _items(place: Path, tables: Tables) -> list[Item]:
-    if place.is_dir():
-        names = list_images(place).names
-        if not names:
-            raise DataError(f"{place}: holds no images; give another folder.")
-        return [Item((place / name).as_posix(), place / name) for name in names]
-    if not place.is_file():
-        raise DataError(f"{place}: there is no such file or folder; mend the path after --images.")
-    if place.suffix.lower() not in TABLE_SUFFIXES:
-        return [Item(place.as_posix(), place)]
-    table = read_table(place)
-    have = [str(column) for column in table.columns if column != ROW]
-    columns = find_columns(tables.columns, have, place.name, ("image",))
-    patients = table[columns["patient"]].tolist() if "patient" in columns else [""] * len(table)
-    root = place.parent if tables.root is None else Path(tables.root)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the folder of the images with --data.root.")
-    images, _ = image_paths(table[columns["image"]].tolist(), root)
-    return [Item(name, root / name, patient) for name, patient in zip(images, patients, strict=True)]
-
-
 def predict(
     run: str | Path | Run, images: str | Path | Sequence[str | Path], tables: Tables | None = None
 ) -> pd.DataFrame:
@@ -136,8 +67,9 @@ def predict(
         tables: How a table is read.
 
     Returns:
-        A row per image: image, patient, probabilities, logits, call, status (ok or error), error. Of an
-        ensemble, the mean of the probabilities, called at the mean of the operating points, and no logits.
+        A row per image: image, patient, probabilities, logits, call, status (ok or error), error. Images of
+        one patient or study have one call where the run was judged so. Of an ensemble, the mean of the
+        probabilities, called at the mean of the operating points, and no logits.
 
     Raises:
         StorageError: If the run cannot be read.
@@ -156,6 +88,7 @@ def predict(
     strange = contract.strange(filter(None, answers.kinds)) if contract is not None else None
     if strange is not None:
         log.warning("predict: %s", strange)
+    tell_alone(module, items)
     return _frame(module, items, answers)
 
 
@@ -171,8 +104,8 @@ def _predict_together(
     point = mean_point([run.module.operating_point for run in runs])
     columns: dict[str, Any] = {name: first[name] for name in ("image", "patient")}
     columns |= {name: mean[:, k] for k, name in enumerate(names)}
-    calls = task.call_columns(mean, point)
-    columns |= {name: np.where(first["status"] == "ok", call, "") for name, call in calls.items()}
+    items = find_images([images] if isinstance(images, str | Path) else images, tables)
+    columns |= task.case_calls(mean, point, membership(runs[0].module, items))
     return pd.DataFrame(columns | {name: first[name] for name in ("status", "error")})
 
 
@@ -205,14 +138,16 @@ def as_trained(module: FineTuneModule) -> tuple[Reader, Transforms]:
     return reader, build(module.preprocessing or {}, Transforms)  # type: ignore[type-abstract]
 
 
-def outputs(module: FineTuneModule, logits: NDArray[np.float64]) -> Columns:
+def outputs(module: FineTuneModule, logits: NDArray[np.float64], items: Sequence[Item]) -> Columns:
     """Return the columns of a prediction file that follow from the logits.
 
     Args:
-        module: It knows the task and the operating point.
+        module: It knows the task, what a case is, temperature and operating point.
         logits: As `stored` rounds them, ``(N, K)``; ``nan`` of an image that cannot be read.
+        items: The images, N.
     """
-    return module.task.output_columns(logits, module.operating_point)
+    cases = membership(module, items)
+    return module.task.output_columns(logits, module.operating_point, module.temperature, cases)
 
 
 @dataclass(frozen=True)
@@ -271,6 +206,6 @@ def _read(
 
 def _frame(module: FineTuneModule, items: Sequence[Item], answers: _Answers) -> pd.DataFrame:
     columns: dict[str, Any] = {"image": [i.name for i in items], "patient": [i.patient for i in items]}
-    columns |= outputs(module, answers.logits)
+    columns |= outputs(module, answers.logits, items)
     columns["status"] = ["error" if error else "ok" for error in answers.errors]
     return pd.DataFrame(columns | {"error": answers.errors})

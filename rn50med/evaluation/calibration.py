@@ -15,6 +15,7 @@ from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.logistic import fitted, separated
 from rn50med.evaluation.proportions import proportion_interval
 from rn50med.evaluation.resamples import quotient
+from rn50med.evaluation.scoring import brier, log_loss
 
 BINS = 15
 """Bins of equal mass into which probabilities are cut."""
@@ -96,6 +97,31 @@ def calibration_error(probabilities: ArrayLike, target: ArrayLike) -> float:
     if not said.size:
         return float("nan")
     return float(np.abs(np.bincount(equal_mass_bins(said), weights=excess)).sum() / said.size)
+
+
+def calibration_of(probabilities: ArrayLike, positive: ArrayLike) -> dict[str, float]:
+    """Return Brier score, log-loss, ECE, slope and intercept of a finding, ``nan`` where undefined.
+
+    Args:
+        probabilities: Of the finding, shape ``(N,)``.
+        positive: Whether it is there, shape ``(N,)``.
+
+    Example:
+        >>> found = calibration_of([0.25, 0.75] * 10, [False, True] * 10)
+        >>> found["brier"], found["ece"]
+        (0.0625, 0.25)
+    """
+    said, there = finite(probabilities, "probabilities"), np.asarray(positive, dtype=np.bool_)
+    target = there.astype(np.int64)
+    found = {
+        "brier": brier(said, target),
+        "log_loss": log_loss(said, target),
+        "ece": calibration_error(said, target),
+    }
+    slope = intercept = float("nan")
+    if there.any() and not there.all():
+        slope, intercept = Recalibration(log_odds(said), there, np.arange(said.size), said.size).estimate()
+    return found | {"calibration_slope": slope, "calibration_intercept": intercept}
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.cases import Cases, Membership, case_targets, combined
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.temperature import Temperature
 from rn50med.parts import Part
 
 __all__ = ["UNKNOWN", "Columns", "Row", "Task"]
@@ -146,36 +148,90 @@ class Task(Part, ABC):
         """Return the columns of a prediction file that hold the targets, as text."""
 
     @abstractmethod
-    def watched(self, predictions: Predictions) -> dict[str, float]:
+    def watched(self, cases: Cases) -> dict[str, float]:
         """Return the figures to log each epoch, without intervals; undefined is ``nan``."""
 
     @abstractmethod
+    def headline(self, cases: Cases) -> Figure:
+        """Return the figure that is watched, with its interval by patient."""
+
+    @abstractmethod
     def figures(
-        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+        self, cases: Cases, point: Thresholds, prevalence: Mapping[str, float] | None = None
     ) -> dict[str, Figure]:
-        """Return the final figures with their intervals, clustered by patient."""
+        """Return the final figures with their intervals, clustered by patient.
 
-    def operating_point(
-        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
-    ) -> Thresholds:
-        """Return what to call by from now on, chosen on these predictions (of val), if there is any.
-
-        The patients are those of the predictions; a rule about lower limits needs them.
+        The prevalence is that of `prevalence_names` where the model is to be used, in (0, 1).
         """
+
+    @property
+    def prevalence_names(self) -> tuple[str, ...]:
+        """Names whose predictive values can be given for a stated prevalence."""
+        return ()
+
+    def operating_point(self, cases: Cases, rule: Rule = YOUDEN) -> Thresholds:
+        """Return what to call by from now on, chosen on these cases (of val), if there is anything."""
         return None
 
-    def stored_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return probabilities in 64-bit, rounded as a prediction file holds them."""
-        return stored(self.probabilities(torch.from_numpy(np.array(logits, dtype=np.float64))).numpy())
+    def temperature(self, predictions: Predictions) -> Temperature | None:
+        """Return what to divide logits by from now on, chosen on these images (of val), if anything is."""
+        return None
 
-    def output_columns(self, logits: NDArray[np.float64], point: Thresholds) -> Columns:
+    def calibration(self, cases: Cases) -> dict[str, float]:
+        """Return how far probabilities are from the truth, without intervals, by the names of `figures`."""
+        return {}
+
+    def cases(
+        self,
+        predictions: Predictions,
+        membership: Membership | None = None,
+        temperature: Temperature | None = None,
+    ) -> Cases:
+        """Return the cases of images; where no membership is given, each image is one, and a patient."""
+        whose = Membership.alone(len(predictions.target)) if membership is None else membership
+        said = self.stored_probabilities(predictions.logits, temperature)
+        grouping = whose.grouping
+        return Cases(
+            stored(combined(said, grouping, whose.images, self.exclusive)),
+            case_targets(predictions.target, grouping),
+            whose.patients[grouping.first],
+        )
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the probabilities of an image have a sum of 1."""
+        return not self.target_shape and len(self.probability_names) > 1
+
+    def stored_probabilities(
+        self, logits: NDArray[np.float64], temperature: Temperature | None = None
+    ) -> NDArray[np.float64]:
+        """Return probabilities in 64-bit, rounded as a prediction file holds them."""
+        scaled = np.array(logits, np.float64) if temperature is None else temperature.scaled(logits)
+        return stored(self.probabilities(torch.from_numpy(scaled)).numpy())
+
+    def output_columns(
+        self,
+        logits: NDArray[np.float64],
+        point: Thresholds,
+        temperature: Temperature | None = None,
+        membership: Membership | None = None,
+    ) -> Columns:
         """Return the columns of a prediction file that follow from the logits.
 
-        An image whose logits are ``nan``, since it could not be read, has empty calls.
+        All images of a case have its call. An image whose logits are ``nan``, since it could not be read,
+        has empty calls.
         """
-        probability = self.stored_probabilities(logits)
+        probability = self.stored_probabilities(logits, temperature)
         columns: Columns = {f"prob_{n}": probability[:, i] for i, n in enumerate(self.probability_names)}
         columns |= {f"logit_{n}": logits[:, i] for i, n in enumerate(self.probability_names)}
-        said = ~np.isnan(logits).any(axis=1)
-        calls = self.call_columns(probability, point)
-        return columns | {name: np.where(said, call, "") for name, call in calls.items()}
+        return columns | self.case_calls(probability, point, membership)
+
+    def case_calls(
+        self, probability: NDArray[np.float64], point: Thresholds, membership: Membership | None = None
+    ) -> Columns:
+        """Return the calls of images, each that of its case, from their probabilities; ``nan`` has none."""
+        whose = Membership.alone(len(probability)) if membership is None else membership
+        together = stored(combined(probability, whose.grouping, whose.images, self.exclusive))
+        said = ~np.isnan(probability).any(axis=1)
+        calls = self.call_columns(together, point)
+        return {name: np.where(said, call[whose.grouping.index], "") for name, call in calls.items()}

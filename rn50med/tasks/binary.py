@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.calibration import calibration_of
+from rn50med.evaluation.cases import Cases
+from rn50med.evaluation.figure import Figure, undefined
 from rn50med.evaluation.figures import binary_figures
+from rn50med.evaluation.intervals import auroc_interval
 from rn50med.evaluation.metrics import auroc
 from rn50med.evaluation.operating_point import OperatingPoint, Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
+from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -70,23 +75,41 @@ class Binary(OneColumn):
         threshold = point.threshold if isinstance(point, OperatingPoint) else 0.5
         return np.where(probability[:, 0] >= threshold, self.positive, self.negative)
 
-    def watched(self, predictions: Predictions) -> dict[str, float]:
+    def watched(self, cases: Cases) -> dict[str, float]:
         """Return the AUROC."""
-        return {"auroc": auroc(self.stored_probabilities(predictions.logits)[:, 0], predictions.target)}
+        return {"auroc": auroc(cases.probability[:, 0], cases.target)}
 
-    def operating_point(
-        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
-    ) -> OperatingPoint | None:
+    def headline(self, cases: Cases) -> Figure:
+        """Return the AUROC."""
+        if len(np.unique(cases.target)) < 2:
+            return undefined("only one class occurs", len(cases.target))
+        return auroc_interval(cases.probability[:, 0], cases.target, cases.patients)
+
+    def operating_point(self, cases: Cases, rule: Rule = YOUDEN) -> OperatingPoint | None:
         """Return the point of the rule, or None where val lacks a class."""
-        if len(np.unique(predictions.target)) < 2:
+        if len(np.unique(cases.target)) < 2:
             return None
-        probability = self.stored_probabilities(predictions.logits)[:, 0]
-        return choose(probability, predictions.target, rule, patients)
+        return choose(cases.probability[:, 0], cases.target, rule, cases.patients)
+
+    def temperature(self, predictions: Predictions) -> Temperature:
+        """Return one temperature."""
+        return Temperature((sigmoid_temperature(predictions.logits[:, 0], predictions.target),))
+
+    def calibration(self, cases: Cases) -> dict[str, float]:
+        """Return the figures of the positive class."""
+        return calibration_of(cases.probability[:, 0], cases.target == 1)
+
+    @property
+    def prevalence_names(self) -> tuple[str, ...]:
+        """The positive class."""
+        return (self.positive,)
 
     def figures(
-        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+        self, cases: Cases, point: Thresholds, prevalence: Mapping[str, float] | None = None
     ) -> dict[str, Figure]:
         """Return the figures of `rn50med.evaluation.figures.binary_figures`."""
-        probability = self.stored_probabilities(predictions.logits)[:, 0]
         threshold = point.threshold if isinstance(point, OperatingPoint) else None
-        return binary_figures(probability, predictions.target, patients, threshold, self.classes)
+        stated = (prevalence or {}).get(self.positive)
+        return binary_figures(
+            cases.probability[:, 0], cases.target, cases.patients, threshold, self.classes, stated
+        )

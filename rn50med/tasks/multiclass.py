@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from rn50med.evaluation.calibration import calibration_of
+from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures import multiclass_figures
-from rn50med.evaluation.metrics import macro_auroc
+from rn50med.evaluation.intervals import macro_auroc_interval
+from rn50med.evaluation.metrics import brier, log_loss, macro_auroc
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.predictions import Predictions
+from rn50med.evaluation.temperature import Temperature, softmax_temperature
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -55,15 +60,33 @@ class MultiClass(OneColumn):
         """Return the most probable class."""
         return self.target_names(probability.argmax(axis=1))
 
-    def watched(self, predictions: Predictions) -> dict[str, float]:
+    def watched(self, cases: Cases) -> dict[str, float]:
         """Return the macro AUROC over the classes that are defined, and each class's."""
-        macro, each = macro_auroc(self.stored_probabilities(predictions.logits), predictions.target)
+        macro, each = macro_auroc(cases.probability, cases.target)
         by_class = {f"auroc/{name}": float(value) for name, value in zip(self.names, each, strict=True)}
         return {"auroc": macro, **by_class}
 
+    def headline(self, cases: Cases) -> Figure:
+        """Return the macro AUROC."""
+        return macro_auroc_interval(cases.probability, cases.target, cases.patients)
+
+    def temperature(self, predictions: Predictions) -> Temperature:
+        """Return one temperature for all classes."""
+        return Temperature((softmax_temperature(predictions.logits, predictions.target),))
+
+    def calibration(self, cases: Cases) -> dict[str, float]:
+        """Return log-loss and Brier score of all classes, and what else there is of each."""
+        found = {
+            "brier": brier(cases.probability, cases.target),
+            "log_loss": log_loss(cases.probability, cases.target),
+        }
+        for k, name in enumerate(self.names):
+            each = calibration_of(cases.probability[:, k], cases.target == k)
+            found |= {f"{key}/{name}": value for key, value in each.items() if key not in found}
+        return found
+
     def figures(
-        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+        self, cases: Cases, point: Thresholds, prevalence: Mapping[str, float] | None = None
     ) -> dict[str, Figure]:
         """Return the figures of `rn50med.evaluation.figures.multiclass_figures`."""
-        probability = self.stored_probabilities(predictions.logits)
-        return multiclass_figures(probability, predictions.target, patients, self.names)
+        return multiclass_figures(cases.probability, cases.target, cases.patients, self.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,12 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError, listed, nearest
+from rn50med.evaluation.calibration import calibration_of
+from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures import multilabel_figures
+from rn50med.evaluation.intervals import label_auroc_interval
 from rn50med.evaluation.metrics import label_auroc
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
+from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
 from rn50med.tasks.one_column import check_names
 
@@ -190,31 +194,57 @@ class MultiLabel(Task):
         points = point if isinstance(point, OperatingPoints) else OperatingPoints({})
         return [points.threshold(name) for name in self.labels]
 
-    def watched(self, predictions: Predictions) -> dict[str, float]:
+    def watched(self, cases: Cases) -> dict[str, float]:
         """Return the mean AUROC of the labels that are defined, and each label's."""
-        macro, each = label_auroc(self.stored_probabilities(predictions.logits), predictions.target)
+        macro, each = label_auroc(cases.probability, cases.target)
         by_label = {f"auroc/{name}": float(value) for name, value in zip(self.labels, each, strict=True)}
         return {"auroc": macro, **by_label}
 
-    def operating_point(
-        self, predictions: Predictions, rule: Rule = YOUDEN, patients: NDArray[np.str_] | None = None
-    ) -> OperatingPoints:
+    def headline(self, cases: Cases) -> Figure:
+        """Return the mean AUROC of the labels that are defined."""
+        return label_auroc_interval(cases.probability, cases.target, cases.patients)
+
+    def operating_point(self, cases: Cases, rule: Rule = YOUDEN) -> OperatingPoints:
         """Return the rule's point of each label, None for a label without both outcomes in val."""
-        probability, target = self.stored_probabilities(predictions.logits), predictions.target
         points: dict[str, OperatingPoint | None] = {}
         for k, name in enumerate(self.labels):
-            known = target[:, k] != UNKNOWN
-            whose = None if patients is None else patients[known]
-            both = {0, 1} <= set(target[:, k].tolist())
-            points[name] = choose(probability[known, k], target[known, k], rule, whose) if both else None
+            known = cases.target[:, k] != UNKNOWN
+            said, truth = cases.probability[known, k], cases.target[known, k]
+            both = {0, 1} <= set(truth.tolist())
+            points[name] = choose(said, truth, rule, cases.patients[known]) if both else None
         return OperatingPoints(points)
 
+    def temperature(self, predictions: Predictions) -> Temperature:
+        """Return a temperature for each label."""
+        known = predictions.target != UNKNOWN
+        found = (
+            sigmoid_temperature(predictions.logits[rows, k], predictions.target[rows, k])
+            for k, rows in enumerate(known.T)
+        )
+        return Temperature(tuple(found), self.labels)
+
+    def calibration(self, cases: Cases) -> dict[str, float]:
+        """Return the figures of each label."""
+        found: dict[str, float] = {}
+        for k, name in enumerate(self.labels):
+            known = cases.target[:, k] != UNKNOWN
+            each = calibration_of(cases.probability[known, k], cases.target[known, k] == 1)
+            found |= {f"{key}/{name}": value for key, value in each.items()}
+        return found
+
+    @property
+    def prevalence_names(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
+
     def figures(
-        self, predictions: Predictions, patients: NDArray[np.str_], point: Thresholds
+        self, cases: Cases, point: Thresholds, prevalence: Mapping[str, float] | None = None
     ) -> dict[str, Figure]:
         """Return the figures of `rn50med.evaluation.figures.multilabel_figures`."""
-        probability, thresholds = self.stored_probabilities(predictions.logits), self._thresholds(point)
-        return multilabel_figures(probability, predictions.target, patients, thresholds, self.labels)
+        thresholds, stated = self._thresholds(point), [(prevalence or {}).get(name) for name in self.labels]
+        return multilabel_figures(
+            cases.probability, cases.target, cases.patients, thresholds, self.labels, stated
+        )
 
 
 _MEANINGS = {

@@ -22,10 +22,8 @@ from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.splits import write_splits
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.evaluation.figure import Figure
-from rn50med.evaluation.operating_point import Thresholds
-from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS, Predictions
+from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS
 from rn50med.recipe import dump_yaml
-from rn50med.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -174,23 +172,6 @@ def write_split_file(folder: Path, data: ManifestDataModule) -> None:
         )
     except DataError as error:  # of a leak that was allowed
         log.warning("splits.json: is not written, since %s", str(error).partition(": ")[2])
-
-
-def prediction_frame(
-    task: Task, predictions: Predictions, data: ManifestDataModule, point: Thresholds
-) -> pd.DataFrame:
-    """Return a prediction file's rows: image, patient, targets, probabilities, logits, calls.
-
-    Args:
-        task: Names the columns.
-        predictions: One row per image.
-        data: Knows images and patients.
-        point: What is called by.
-    """
-    known = data.manifest.table.iloc[predictions.index]
-    columns: dict[str, Any] = {"image": known["image"].to_numpy(), "patient": known["patient"].to_numpy()}
-    columns |= task.target_columns(predictions.target)
-    return pd.DataFrame(columns | task.output_columns(predictions.logits, point))
 
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
+from rn50med.data.units import owners
 from rn50med.errors import NumericalError, RecipeError, listed
+from rn50med.evaluation.cases import Cases, Membership, Unit, grouped
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
-from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions, PredictionTable
+from rn50med.evaluation.protocol import Protocol
+from rn50med.evaluation.temperature import Temperature
 from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import Head, HeadFactory, LinearHead
 from rn50med.model.weights import LoadReport
-from rn50med.parts import Part, Specification, build, build_factory, factory_specification
+from rn50med.parts import Specification, build, build_factory, factory_specification
 from rn50med.tasks import Task
+from rn50med.training.agreement import agree
 from rn50med.training.batch import unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
@@ -42,8 +43,8 @@ class FineTuneModule(LightningModule):
 
     It works in anybody's Trainer, with a `ManifestDataModule` or a DataLoader of one's own, whose batches
     are dictionaries with ``image`` in [0, 1], ``target`` and, where several processes evaluate, ``index``;
-    or pairs of image and target. Its attribute ``rule`` says how the operating point is chosen on val:
-    Youden's, unless it is set before training.
+    or pairs of image and target. Its attribute ``protocol`` says how it is judged, and may be set before
+    training: what a case is, how the operating point is chosen on val, whether a temperature is.
 
     Args:
         task: What is predicted.
@@ -87,12 +88,16 @@ class FineTuneModule(LightningModule):
         self.schedule_factory = schedule
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
-        self.rule: Rule = YOUDEN
+        self.protocol = Protocol()
+        self.chooses = True
+        self.unit = Unit()
         self.operating_point: Thresholds = None
+        self.temperature: Temperature | None = None
         self.load_report: LoadReport | None = None
         self.preprocessing: Specification | None = None
         self.pixel_contract: PixelContract | None = None
         self.predictions: dict[str, Predictions] = {}
+        self.cases: dict[str, Cases] = {}
         self._tables = {
             split: PredictionTable(task.num_outputs, task.target_shape) for split in ("val", "test")
         }
@@ -139,32 +144,13 @@ class FineTuneModule(LightningModule):
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
         self.to(memory_format=torch.channels_last)
-        transforms = getattr(getattr(self._trainer, "datamodule", None), "transforms", None)
-        if isinstance(transforms, Part):
-            self._check_channels(getattr(transforms, "channels", None))
-            self.preprocessing = transforms.specification()
-        contract = getattr(getattr(self._trainer, "datamodule", None), "contract", None)
-        if stage == "fit" and isinstance(contract, PixelContract):
-            self.pixel_contract = contract
-        theirs = getattr(getattr(self._trainer, "datamodule", None), "task", None)
-        if isinstance(theirs, Task) and theirs.classes != self.task.classes:
-            raise RecipeError(
-                f"task: the images are labelled {', '.join(theirs.classes)}, the model says "
-                f"{', '.join(self.task.classes)}; give both the same task, its classes in the same order."
-            )
+        agree(self, getattr(self._trainer, "datamodule", None), stage == "fit")
         if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
             self.load_report = report = self.backbone.load_weights()
             self._trained = True
             if self.trainer.is_global_zero:
                 surprise = report.requested == "auto" and report.used == "none"
                 log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
-
-    def _check_channels(self, channels: int | None) -> None:
-        if channels not in {None, self.backbone.in_channels}:
-            raise RecipeError(
-                f"model.backbone.in_channels: is {self.backbone.in_channels}, but the transforms give "
-                f"images of {channels}; write --model.backbone.in_channels {channels}."
-            )
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -216,28 +202,44 @@ class FineTuneModule(LightningModule):
         table.to(target.device).update(index, self(image), target)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of val, and choose the operating point on it."""
-        self._finish("val")
-        found = self.predictions["val"]
-        self.operating_point = self.task.operating_point(found, self.rule, self._patients(found))
-
-    def _patients(self, found: Predictions) -> NDArray[np.str_] | None:
-        """Return the patients of predictions, where the rule asks for them and the data know them."""
-        data = getattr(self._trainer, "datamodule", None) if self.rule.by_lower_limit else None
-        if not isinstance(data, ManifestDataModule):
-            return None
-        return np.asarray(data.manifest.column("patient"), str)[found.index]
+        """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
+        found = self._gathered("val")
+        if self.chooses and self.protocol.temperature:
+            self.temperature = self.task.temperature(found)
+        self._tell("val")
+        if self.chooses:
+            self.operating_point = self.task.operating_point(self.cases["val"], self.protocol.rule)
 
     def on_test_epoch_end(self) -> None:
-        """Log the figures of test; the operating point stays as val had it."""
-        self._finish("test")
+        """Log the figures of test; temperature and operating point stay as val had them."""
+        self._gathered("test")
+        self._tell("test")
 
-    def _finish(self, split: str) -> None:
+    def membership(self, found: Predictions) -> Membership | None:
+        """Return patients and cases of predictions, where the data know them.
+
+        Args:
+            found: Of images of the trainer's data.
+        """
+        data = getattr(self._trainer, "datamodule", None)
+        if not isinstance(data, ManifestDataModule):
+            return None
+        patients, studies = owners(data.manifest, found.index)
+        return Membership(patients, grouped(self.unit.of, patients, studies), self.unit.images)
+
+    def _gathered(self, split: str) -> Predictions:
+        """Return the table of a split, from all ranks, and begin a new one."""
         table = self._tables[split]
         found = self.predictions[split] = table.predictions()
         table.reset()
+        return found
+
+    def _tell(self, split: str) -> None:
+        """Log the figures of a split."""
+        found = self.predictions[split]
+        self.cases[split] = cases = self.task.cases(found, self.membership(found), self.temperature)
         loss = self.task.loss(torch.from_numpy(found.logits), torch.from_numpy(found.target))
-        figures = {"loss": float(loss), **self.task.watched(found)}
+        figures = {"loss": float(loss), **self.task.watched(cases)}
         # Every rank has the whole table, so that nothing is left to be averaged.
         self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, sync_dist=False)
 
@@ -270,14 +272,19 @@ class FineTuneModule(LightningModule):
             "classes": list(self.task.classes),
             "preprocessing": self.preprocessing,
             "pixels": None if self.pixel_contract is None else self.pixel_contract.plain(),
-            "rule": asdict(self.rule),
+            "protocol": self.protocol.as_plain(),
+            "unit": self.unit.as_dict(),
+            "temperature": None if self.temperature is None else self.temperature.as_plain(),
             "operating_point": as_plain(self.operating_point),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over what `on_save_checkpoint` kept; the starting weights are not read again."""
         kept = checkpoint[CHECKPOINT_KEY]
-        self.rule = Rule(**kept.get("rule", {}))  # older checkpoints know of none but the default
+        # older checkpoints know of images alone, and of no temperature
+        self.protocol = Protocol.from_plain(kept.get("protocol", {"unit": "image", "temperature": False}))
+        self.unit = Unit(**kept.get("unit", {}))
+        self.temperature = Temperature.from_plain(kept.get("temperature"))
         self.operating_point = from_plain(kept["operating_point"])
         self.preprocessing = kept["preprocessing"]
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none

@@ -16,9 +16,8 @@ from torch import distributed
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError
-from rn50med.evaluation.operating_point import as_plain
 from rn50med.evaluation.report import write_report
-from rn50med.training.checkpoints import CHECKPOINT_KEY, Best, Last, read_checkpoint
+from rn50med.training.checkpoints import Best, Last, read_checkpoint
 from rn50med.training.facts import run_facts
 from rn50med.training.folder import (
     PRIVATE,
@@ -123,7 +122,8 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     Raises:
         Rn50MedError: As its kind says.
     """
-    module.rule = plan.evaluation.operating_rule
+    plan.evaluation.check(module.task, [str(name) for name in data.manifest.table])
+    module.protocol = plan.evaluation.protocol
     trainer.fit(module, datamodule=data)
     if trainer.world_size > 1:
         last = trainer.is_global_zero
@@ -169,9 +169,9 @@ def _judge(trainer: Trainer, plan: Plan) -> Trainer:
 
 
 def _freeze(path: Path, module: FineTuneModule) -> None:
-    """Put the operating point of the 32-bit table into the checkpoint, in place of the epoch's own."""
+    """Put temperature and operating point of the 32-bit table into the checkpoint."""
     checkpoint = read_checkpoint(path)
-    checkpoint[CHECKPOINT_KEY]["operating_point"] = as_plain(module.operating_point)
+    module.on_save_checkpoint(checkpoint)
     partial = path.with_name(f".{path.name}.tmp")
     torch.save(checkpoint, partial)
     partial.replace(path)

@@ -1,0 +1,122 @@
+"""Images to predict: what files, folders and tables stand for, and which of them make a case."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rn50med.data.manifest import ROW, find_columns
+from rn50med.data.manifest import Columns as ColumnNames
+from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
+from rn50med.data.sources.table import image_paths
+from rn50med.errors import DataError
+from rn50med.evaluation.cases import Membership, grouped
+from rn50med.training.module import FineTuneModule
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image to predict.
+
+    Args:
+        name: As the table of predictions calls it.
+        path: Its file.
+        patient: Where a table says so, else empty.
+        study: Likewise.
+    """
+
+    name: str
+    path: Path
+    patient: str = ""
+    study: str = ""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """How tables of images to predict are read.
+
+    Args:
+        root: Folder that image paths are relative to; the table's own where it is None.
+        columns: Names of the columns.
+    """
+
+    root: str | Path | None = None
+    columns: ColumnNames = field(default_factory=ColumnNames)
+
+
+def find_images(places: Sequence[str | Path], tables: Tables | None = None) -> list[Item]:
+    """List the images that files, folders and tables stand for.
+
+    Args:
+        places: Image files; folders, with all images below them; tables with an image column.
+        tables: How tables are read.
+
+    Raises:
+        DataError: If a place is not there, or holds no images.
+    """
+    known = Tables() if tables is None else tables
+    found = [item for place in places for item in _items(Path(place), known)]
+    if not found:
+        raise DataError("predict: no images were given; name files, folders or a table after --images.")
+    return found
+
+
+def _items(place: Path, tables: Tables) -> list[Item]:
+    if place.is_dir():
+        names = list_images(place).names
+        if not names:
+            raise DataError(f"{place}: holds no images; give another folder.")
+        return [Item((place / name).as_posix(), place / name) for name in names]
+    if not place.is_file():
+        raise DataError(f"{place}: there is no such file or folder; mend the path after --images.")
+    if place.suffix.lower() not in TABLE_SUFFIXES:
+        return [Item(place.as_posix(), place)]
+    table = read_table(place)
+    have = [str(column) for column in table.columns if column != ROW]
+    columns = find_columns(tables.columns, have, place.name, ("image",))
+    patients, studies = (
+        table[columns[name]].tolist() if name in columns else [""] * len(table)
+        for name in ("patient", "study")
+    )
+    root = place.parent if tables.root is None else Path(tables.root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the folder of the images with --data.root.")
+    images, _ = image_paths(table[columns["image"]].tolist(), root)
+    rows = zip(images, patients, studies, strict=True)
+    return [Item(name, root / name, patient, study) for name, patient, study in rows]
+
+
+def membership(module: FineTuneModule, items: Sequence[Item]) -> Membership:
+    """Return the cases of images: an image whose patient or study nobody names is one of its own.
+
+    Args:
+        module: It knows what a case is.
+        items: The images.
+    """
+    patients = np.array([item.patient for item in items], dtype=str)
+    studies = np.array([item.study for item in items], dtype=str)
+    return Membership(patients, grouped(module.unit.of, patients, studies), module.unit.images)
+
+
+def tell_alone(module: FineTuneModule, items: Sequence[Item]) -> None:
+    """Say how many images are called alone, although the model was judged by patients or studies.
+
+    Args:
+        module: It knows what a case is.
+        items: The images.
+    """
+    unit = module.unit.of
+    if unit == "image":
+        return
+    alone = sum(not item.patient or (unit == "study" and not item.study) for item in items)
+    if alone:
+        log.warning(
+            "predict: the model was judged, and its threshold chosen, by %s: %d of %d images have no %s and "
+            "are called alone; give a table with that column.", unit, alone, len(items), unit,
+        )  # fmt: skip
