@@ -38,11 +38,12 @@ def usual(column: str) -> bool:
     return re.sub(r"[\s_-]", "", column).lower() in _USUAL
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
-    """Return line and usual columns of each image of a manifest, by image; empty without the file.
+def read_manifest(path: Path, wanted: frozenset[str] | None = None) -> pd.DataFrame:
+    """Return line and columns of each image of a manifest, by image; empty without the file.
 
     Args:
         path: The run's ``manifest.csv``.
+        wanted: Names of the columns; the usual ones where None.
 
     Raises:
         StorageError: If it cannot be read.
@@ -52,7 +53,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     table = read_rows(path)
     if "image" not in table or table["image"].duplicated().any():
         return pd.DataFrame()  # lines could not be told by their images
-    kept = table[[name for name in table if usual(str(name))]].set_index(table["image"])
+    names = [name for name in table if (usual(str(name)) if wanted is None else str(name) in wanted)]
+    kept = table[names].set_index(table["image"])
     # Line 1 is the header.
     return kept.assign(**{"": np.arange(len(table)) + 2})
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from rn50med.errors import listed
 from rn50med.evaluation.operating_point import OperatingPoint
-from rn50med.evaluation.report.facts import SPLITS, Facts, Predicted
+from rn50med.evaluation.report.facts import SPLITS, Facts
+from rn50med.evaluation.report.predicted import Predicted
 from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, label, number, ordered, percent
 
 
@@ -60,7 +61,7 @@ class Confusion:
     Args:
         split: Whose images.
         classes: Names, rows and columns alike.
-        rows: Of each true class its number of images, and for each call the count, the share in percent
+        rows: Of each true class its number of cases, and for each call the count, the share in percent
             and the share in [0, 1].
     """
 
@@ -106,22 +107,33 @@ def headline(facts: Facts) -> Headline | None:
         meaning = f"It is undefined: {figure.reason or 'the classes do not occur'}."
     elif facts.positive is not None:
         meaning = (
-            f"Of a random image of class {facts.positive} and one of the other class, the first is given "
-            f"the higher probability in {100 * figure.value:.1f} % of cases."
+            f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
+            f"given the higher probability in {100 * figure.value:.1f} % of cases."
         )
     else:
         meaning = "The mean over the classes, each told apart from all others."
         if facts.multilabel:
-            meaning = "The mean over the labels, each on the images where it is known."
+            meaning = f"The mean over the labels, each on the {facts.unit.word()} where it is known."
         if figure.reason:
             meaning = f"The {figure.reason}."
-    basis = f"{figure.n} images"
+    basis = f"{figure.n} {facts.unit.word(figure.n)}"
     if facts.audit.get("patients_are_images"):
         basis += ", each taken for its own patient"
     elif split in facts.predicted:
-        patients = facts.predicted[split].patients
-        basis += f" of {patients} patient{'' if patients == 1 else 's'}"
+        basis += _behind(facts, facts.predicted[split])
     return Headline(split, number(figure.value), interval(figure), meaning, basis)
+
+
+def _behind(facts: Facts, predicted: Predicted) -> str:
+    """Return how many patients the images of a split are of, or how many images its cases have."""
+    if facts.unit.of == "image":
+        return f" of {predicted.patients} patient{'' if predicted.patients == 1 else 's'}"
+    images = int(predicted.images.sum())
+    which = "mean" if facts.unit.images == "mean" else "largest"
+    return (
+        f" with {images} image{'' if images == 1 else 's'} together; the probability of a {facts.unit.of} is "
+        f"the {which} of those of its images"
+    )
 
 
 def point(facts: Facts) -> Point | None:
@@ -137,8 +149,8 @@ def point(facts: Facts) -> Point | None:
     return Point(
         facts.positive,
         f"{facts.point.threshold:.4g}",
-        cell("sensitivity", figures.get("sensitivity")),
-        cell("specificity", figures.get("specificity")),
+        cell("sensitivity", figures.get("sensitivity"), facts.unit),
+        cell("specificity", figures.get("specificity"), facts.unit),
         f"sensitivity and specificity on val, where it was chosen: {reached(facts.point)}",
     )
 
@@ -169,7 +181,10 @@ def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[C
     names = {key: label(key, not facts.multilabel) for key in keys}
     if facts.positive is None and "auroc" in names:
         names["auroc"] += f", mean over the {'labels' if facts.multilabel else 'classes'}"
-    rows = ((names[key], tuple(cell(key, facts.figures[split].get(key)) for split in splits)) for key in keys)
+    rows = (
+        (names[key], tuple(cell(key, facts.figures[split].get(key), facts.unit) for split in splits))
+        for key in keys
+    )
     return splits, tuple(rows)
 
 

@@ -9,61 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds, from_plain
-from rn50med.evaluation.report.beside import beside, read_manifest
+from rn50med.evaluation.report.beside import read_manifest
+from rn50med.evaluation.report.predicted import Predicted, Told, predicted_of
 
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """The predictions of a split, without images and patients.
-
-    Args:
-        probabilities: Of every class or label, shape ``(N, K)``.
-        target: Class indices, shape ``(N,)``; of labels 0, 1 or -100, shape ``(N, K)``.
-        called: Class indices of the calls, shape ``(N,)``, -1 where there is none; of labels 0, 1 or -1,
-            shape ``(N, K)``.
-        patients: Number of patients.
-        groups: Patient of each image as a number from 0, shape ``(N,)``.
-        lines: Line of ``manifest.csv`` of each image, shape ``(N,)``; empty where it is not known.
-        columns: Cells of usual columns of the manifest, such as sex and site, a tuple of N each.
-    """
-
-    probabilities: Floats
-    target: Ints
-    called: Ints
-    patients: int
-    groups: Ints
-    lines: Ints
-    columns: Mapping[str, tuple[str, ...]]
-
-    def known(self, index: int) -> Bools:
-        """Return on which images it is known whether a class or label is there, shape ``(N,)``.
-
-        Args:
-            index: Its place among the classes or labels.
-        """
-        if self.target.ndim == 1:
-            return np.ones(self.target.size, dtype=np.bool_)
-        return np.asarray(self.target[:, index] != UNKNOWN)
-
-    def against_the_rest(self, index: int) -> tuple[Floats, Bools]:
-        """Return scores of one class or label and whether it is there, on the images where that is known.
-
-        Args:
-            index: Its place among the classes or labels.
-        """
-        if self.target.ndim == 1:
-            return self.probabilities[:, index], self.target == index
-        known = self.known(index)
-        return self.probabilities[known, index], self.target[known, index] == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +36,8 @@ class Facts:
         audit: The parsed ``audit.json``, empty where there is none.
         environment: The parsed ``environment.json``, empty where there is none.
         missing: Files that were not there.
+        unit: What a case is.
+        metrics: The parsed ``metrics.json``, empty where there is none.
     """
 
     classes: tuple[str, ...]
@@ -93,6 +50,8 @@ class Facts:
     audit: Mapping[str, Any]
     environment: Mapping[str, Any]
     missing: tuple[str, ...]
+    unit: Unit
+    metrics: Mapping[str, Any]
 
     @property
     def synthetic(self) -> bool:
@@ -129,8 +88,11 @@ def read_facts(folder: Path) -> Facts:
     tables = {split: _table(folder / "predictions" / f"{split}.csv") for split in ("val", "test")}
     positive = task.get("positive") or _single(classes, tables.values())
     point = from_plain(metrics.get("operating_point") or None)
-    manifest = read_manifest(folder / "manifest.csv")
+    protocol = metrics.get("protocol") or {}
+    unit, groups = Unit.from_protocol(protocol), protocol.get("subgroups")
+    manifest = read_manifest(folder / "manifest.csv", None if groups is None else frozenset(groups))
     multilabel = isinstance(point, OperatingPoints) or _several(classes, audit, tables.values())
+    told = Told(classes, positive, multilabel, unit, manifest)
     return Facts(
         classes=classes,
         positive=positive,
@@ -138,9 +100,7 @@ def read_facts(folder: Path) -> Facts:
         point=point,
         figures={split: _figures(metrics[split]) for split in ("val", "test") if metrics.get(split)},
         predicted={
-            split: _labelled(table, manifest, classes, f"predictions/{split}.csv")
-            if multilabel
-            else _predicted(table, manifest, (classes, positive), f"predictions/{split}.csv")
+            split: predicted_of(table, told, f"predictions/{split}.csv")
             for split, table in tables.items()
             if classes and len(table)
         },
@@ -148,6 +108,8 @@ def read_facts(folder: Path) -> Facts:
         audit=audit,
         environment=environment,
         missing=tuple(name for name in names if not (folder / name).is_file()),
+        unit=unit,
+        metrics=metrics,
     )
 
 
@@ -200,47 +162,3 @@ def _figures(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
 
 def _number(plain: float | None) -> float:
     return math.nan if plain is None else float(plain)
-
-
-def _need(table: pd.DataFrame, columns: Iterable[str], name: str) -> None:
-    if absent := [column for column in columns if column not in table]:
-        raise StorageError(f"{name}: no column {', '.join(absent)}; restore it or run again.")
-
-
-def _predicted(
-    table: pd.DataFrame, manifest: pd.DataFrame, task: tuple[tuple[str, ...], str | None], name: str
-) -> Predicted:
-    classes, positive = task
-    wanted = [f"prob_{positive}"] if positive is not None else [f"prob_{each}" for each in classes]
-    _need(table, ("patient", "target", *wanted), name)
-    number = {each: index for index, each in enumerate(classes)}
-    known = table[table["target"].isin(number)]
-    said = known[wanted].astype(float).to_numpy()
-    if positive is not None:
-        said = np.where(np.arange(len(classes)) == number[positive], said, 1.0 - said)
-    calls = known["call"] if "call" in known else [""] * len(known)
-    groups, patients = patients_of(known["patient"])
-    return Predicted(
-        probabilities=said,
-        target=np.array([number[each] for each in known["target"]], dtype=np.int64),
-        called=np.array([number.get(each, -1) for each in calls], dtype=np.int64),
-        patients=patients,
-        groups=groups,
-        **beside(known, manifest),
-    )
-
-
-def _labelled(table: pd.DataFrame, manifest: pd.DataFrame, classes: tuple[str, ...], name: str) -> Predicted:
-    columns = {kind: [f"{kind}_{each}" for each in classes] for kind in ("prob", "target", "call")}
-    _need(table, ("patient", *columns["prob"], *columns["target"]), name)
-    target = table[columns["target"]].to_numpy(dtype=str)
-    call = table.reindex(columns=columns["call"], fill_value="").to_numpy(dtype=str)
-    groups, patients = patients_of(table["patient"])
-    return Predicted(
-        probabilities=table[columns["prob"]].astype(float).to_numpy(),
-        target=np.where(target == "1", 1, np.where(target == "0", 0, UNKNOWN)),
-        called=np.where(call == "1", 1, np.where(call == "0", 0, -1)),
-        patients=patients,
-        groups=groups,
-        **beside(table, manifest),
-    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rn50med.errors import listed
 from rn50med.evaluation.bands import banded
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.plots import Frame, Row, forest
 from rn50med.evaluation.report.subjects import Subject
@@ -27,9 +28,9 @@ class GroupRow:
 
     Args:
         name: Its value or band.
-        size: Images and patients, or that it is not shown.
+        size: Cases and patients, or that it is not shown.
         cells: AUROC, sensitivity and specificity; empty where it is not shown.
-        differences: Of each from all other images, with its interval, or a dash.
+        differences: Of each from all other cases, with its interval, or a dash.
         note: What has to be known to read it.
     """
 
@@ -83,7 +84,9 @@ def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | N
             else:
                 shown[column] = found
     keys = tuple(_KEYS) if subject.threshold is not None else ("auroc",)
-    tables = tuple((name, tuple(_row(each, keys) for each in rows)) for name, rows in shown.items())
+    tables = tuple(
+        (name, tuple(_row(each, keys, subject.unit) for each in rows)) for name, rows in shown.items()
+    )
     drawings = (_forest(subject, key, shown) for key in keys if key in only)
     return Groups(
         tables,
@@ -93,7 +96,7 @@ def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | N
     )
 
 
-def _row(group: Subgroup, keys: tuple[str, ...]) -> GroupRow:
+def _row(group: Subgroup, keys: tuple[str, ...], unit: Unit) -> GroupRow:
     if group.suppressed:
         return GroupRow(group.value, "not shown", (), (), "")
     differences = []
@@ -104,8 +107,12 @@ def _row(group: Subgroup, keys: tuple[str, ...]) -> GroupRow:
             NOTHING if math.isnan(apart.value) else f"{apart.value:+.3f}" + (f" ({ends})" if ends else "")
         )
     images, patients = group.images, group.patients
-    size = f"{images} image{'' if images == 1 else 's'}, {patients} patients"
-    cells = tuple(cell(key, group.figures[key]) for key in keys)
+    size = (
+        f"{patients} patients"
+        if unit.of == "patient"
+        else f"{images} {unit.word(images or 0)}, {patients} patients"
+    )
+    cells = tuple(cell(key, group.figures[key], unit) for key in keys)
     return GroupRow(group.value, size, cells, tuple(differences), group.note)
 
 

@@ -17,7 +17,8 @@ class Hardest:
     """Wrong calls, the most confident first.
 
     Args:
-        false_positives: Line of ``manifest.csv`` and probability, as text.
+        false_positives: Line of ``manifest.csv`` and probability, as text; of a case of several images, the
+            line of its first and their number.
         false_negatives: Likewise.
         counts: How many there are of both.
     """
@@ -45,4 +46,9 @@ def hardest(subject: Subject) -> Hardest | None:
 
 def _listed(subject: Subject, rows: Ints, ease: Floats) -> tuple[tuple[str, str], ...]:
     order = rows[np.lexsort((subject.lines[rows], ease[rows]))][:_MOST]
-    return tuple((str(subject.lines[row]), f"{subject.said[row]:.4f}") for row in order)
+    return tuple((_line(subject, row), f"{subject.said[row]:.4f}") for row in order)
+
+
+def _line(subject: Subject, row: int) -> str:
+    images = int(subject.images[row])
+    return str(subject.lines[row]) + (f", and {images - 1} more" if images > 1 else "")

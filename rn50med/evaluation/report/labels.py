@@ -20,14 +20,14 @@ class Label:
 
     Args:
         name: The label.
-        counts: Its positive, negative and unknown images.
+        counts: Its positive, negative and unknown cases.
         auroc: On its known images.
         auprc: Likewise.
         threshold: Of its operating point, or a dash.
         sensitivity: At that point.
         specificity: Likewise.
         chosen: Sensitivity and specificity on val, where it was chosen, or a dash.
-        calls: Positive images that were called and missed, negative ones that were called and not; empty
+        calls: Positive cases that were called and missed, negative ones that were called and not; empty
             without calls.
     """
 
@@ -83,7 +83,7 @@ def labels(facts: Facts) -> Labels | None:
 def _label(facts: Facts, split: str, place: int, name: str) -> Label:
     figures, point = facts.figures.get(split, {}), facts.point_of(name)
     cells = {
-        key: cell(key, figures.get(f"{key}/{name}"))
+        key: cell(key, figures.get(f"{key}/{name}"), facts.unit)
         for key in ("auroc", "auprc", "sensitivity", "specificity")
     }
     return Label(

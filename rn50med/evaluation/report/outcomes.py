@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from rn50med.evaluation.arrays import Floats
 from rn50med.evaluation.calibration import Recalibration, calibration_error, log_odds, reliability
 from rn50med.evaluation.decision import decision_curve, predictive_values
 from rn50med.evaluation.report.charts import Drawing
@@ -20,54 +21,67 @@ _SHOWN = (0.01, 0.1)
 
 
 def calibration(subject: Subject) -> Drawing:
-    """Return the reliability chart, with what sums it up in its caption.
+    """Return the reliability chart, with what sums it up in its caption; before the temperature lightly.
 
     Args:
-        subject: With images of both outcomes.
+        subject: With cases of both outcomes.
     """
-    said, positive = subject.said, subject.positive
-    curve = reliability(said, positive, subject.groups)
-    x, y, low, high = np.array(
-        [(each.probability, each.share.value, each.share.low, each.share.high) for each in curve]
-    ).T
-    sizes = [each.share.n for each in curve]
-    fit = Recalibration(log_odds(said), positive, subject.groups, int(subject.groups.max()) + 1)
-    slope, intercept = fit.estimate()
-    summed = f"ECE {number(calibration_error(said, positive))}, slope {number(slope)}"
-    summed += f" ({fit.fault()})" if math.isnan(slope) and fit.fault() else ""
-    summed += f", intercept {number(intercept)}"
+    x, y, low, high, sizes = _reliable(subject.said, subject)
     span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(sizes[0])
-    lines = [
-        Line("", x, y, 1, marker=True, ends=(low, high)),
-        Line("", np.array([0.0, 1.0]), np.array([0.0, 1.0]), MUTED),
-    ]
+    after = subject.raw is not None
+    lines = [Line("after" if after else "", x, y, 1, marker=True, ends=(low, high))]
+    summed = _summed(subject.said, subject)
+    told = f"{summed[0].upper()}{summed[1:]}; best are ECE 0, slope 1 and intercept 0."
+    if subject.raw is not None:
+        before = _reliable(subject.raw, subject)
+        lines.append(Line("before temperature", before[0], before[1], 2, marker=True))
+        told += f" Before the temperature, which was chosen on val: {_summed(subject.raw, subject)}."
+    lines.append(Line("", np.array([0.0, 1.0]), np.array([0.0, 1.0]), MUTED))
+    word = subject.unit.word()
     frame = Frame(
         f"calibration-{subject.place}",
-        f"Calibration of {subject.name} on {subject.split}: share of positive images against their "
+        f"Calibration of {subject.name} on {subject.split}: share of positive {word} against their "
         f"probability; {summed}.",
         "mean probability",
-        "share of positive images",
+        f"share of positive {word}",
         unit=True,
     )
     return Drawing(
         chart(frame, lines),
-        f"Calibration on {subject.split}, in {len(curve)} bin{'' if len(curve) == 1 else 's'} of {span} "
-        "images with 95 % intervals by patient. Dashed: as it should be. "
-        f"{summed[0].upper()}{summed[1:]}; best are ECE 0, slope 1 and intercept 0.",
+        f"Calibration on {subject.split}, in {len(x)} bin{'' if len(x) == 1 else 's'} of {span} "
+        f"{word} with 95 % intervals by patient. Dashed: as it should be. {told}",
     )
+
+
+def _reliable(said: Floats, subject: Subject) -> tuple[Floats, Floats, Floats, Floats, list[int]]:
+    """Return probability, share, its ends and number of cases of each bin."""
+    curve = reliability(said, subject.positive, subject.groups)
+    x, y, low, high = np.array(
+        [(each.probability, each.share.value, each.share.low, each.share.high) for each in curve]
+    ).T
+    return x, y, low, high, [each.share.n for each in curve]
+
+
+def _summed(said: Floats, subject: Subject) -> str:
+    """Return ECE, slope and intercept, a clause."""
+    fit = Recalibration(log_odds(said), subject.positive, subject.groups, int(subject.groups.max()) + 1)
+    slope, intercept = fit.estimate()
+    summed = f"ECE {number(calibration_error(said, subject.positive))}, slope {number(slope)}"
+    summed += f" ({fit.fault()})" if math.isnan(slope) and fit.fault() else ""
+    return f"{summed}, intercept {number(intercept)}"
 
 
 def spread(subject: Subject) -> Drawing:
     """Return how the probabilities of images with and without the finding are spread.
 
     Args:
-        subject: With images of both outcomes.
+        subject: With cases of both outcomes.
     """
     edges = np.linspace(0.0, 1.0, _BARS + 1)
     counts = [np.histogram(subject.said[each], edges)[0] for each in (~subject.positive, subject.positive)]
     most = max(int(each.max()) for each in counts)
     log = most > 20 * min(int(each.max()) for each in counts)
-    images = [int(each.sum()) for each in counts]
+    images, word = [int(each.sum()) for each in counts], subject.unit.word()
     lines = [
         Line(
             f"{name}: {total}", edges, np.append(each, each[-1]).astype(np.float64), colour, True, filled=True
@@ -79,14 +93,14 @@ def spread(subject: Subject) -> Drawing:
     frame = Frame(
         f"spread-{subject.place}",
         f"Histogram of the probability of {subject.name} on {subject.split}: {images[0]} negative and "
-        f"{images[1]} positive images.",
+        f"{images[1]} positive {subject.unit.word()}.",
         f"probability of {subject.name}" if len(subject.name) <= 40 else "probability",
-        "images, in powers of ten" if log else "images",
+        f"{word}, in powers of ten" if log else word,
         chosen=None if point is None else (point, f"called from {point:.4g}"),
         limits=(-0.02, 1.02, 0.0, top),
         log=log,
     )
-    caption = f"Probabilities on {subject.split} by outcome, in {_BARS} bins of one width; images counted."
+    caption = f"Probabilities on {subject.split} by outcome, in {_BARS} bins of one width; {word} counted."
     return Drawing(chart(frame, lines), caption)
 
 
@@ -94,7 +108,7 @@ def decisions(subject: Subject) -> Drawing:
     """Return the decision curve, beside calling all and none.
 
     Args:
-        subject: With images of both outcomes.
+        subject: With cases of both outcomes.
     """
     curve = decision_curve(subject.said, subject.positive, _THRESHOLDS.tolist())
     top = 1.1 * max(float(curve.model.max()), subject.prevalence)
@@ -114,9 +128,10 @@ def decisions(subject: Subject) -> Drawing:
         limits=(-0.02, 1.02, -0.2 * top, top),
     )
     caption = (
-        f"Decision curve on {subject.split}, thresholds {first:g} to {last:g}: true positives per image, "
-        "less false alarms at the odds of the threshold. It holds where the probabilities are calibrated; "
-        "which thresholds matter is for the clinic to say. What is far below 0 is cut off."
+        f"Decision curve on {subject.split}, thresholds {first:g} to {last:g}: true positives per "
+        f"{subject.unit.of}, less false alarms at the odds of the threshold. It holds where the "
+        "probabilities are calibrated; which thresholds matter is for the clinic to say. What is far below 0 "
+        "is cut off."
     )
     return Drawing(chart(frame, lines), caption)
 

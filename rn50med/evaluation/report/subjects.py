@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rn50med.evaluation.arrays import Bools, Floats, Ints
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.report.charts import drawn_split
-from rn50med.evaluation.report.facts import Facts, Predicted
+from rn50med.evaluation.report.facts import Facts
+from rn50med.evaluation.report.predicted import Predicted
 
 MOST_SUBJECTS = 6
 """Classes or labels with charts of their own; a page of more would not be read."""
@@ -18,7 +20,7 @@ MOST_SUBJECTS = 6
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A class or label on the images of one split where it is known.
+    """A class or label on the cases of one split where it is known.
 
     Args:
         name: Of the class or label.
@@ -28,8 +30,11 @@ class Subject:
         positive: Whether it is there, ``(N,)``.
         called: Whether it was called, ``(N,)``; None without calls.
         threshold: From which it is called; None where that is not decided by a threshold.
-        groups: Patient of each image, ``(N,)``.
-        lines: Line of ``manifest.csv`` of each image, ``(N,)``; empty where it is not known.
+        groups: Patient of each case, ``(N,)``.
+        images: Number of images of each case, ``(N,)``.
+        lines: Line of ``manifest.csv`` of each case's first image, ``(N,)``; empty where it is not known.
+        unit: What a case is.
+        raw: The probability before the temperature, ``(N,)``; None where it is not known or there was none.
         columns: Cells of usual columns of the manifest, N each.
         figures: By their names without the class or label.
     """
@@ -42,7 +47,10 @@ class Subject:
     called: Bools | None
     threshold: float | None
     groups: Ints
+    images: Ints
     lines: Ints
+    unit: Unit
+    raw: Floats | None
     columns: Mapping[str, tuple[str, ...]]
     figures: Mapping[str, Figure]
 
@@ -51,11 +59,11 @@ class Subject:
         """Which outcome does not occur, a clause; nothing where both do."""
         if self.positive.any() and not self.positive.all():
             return ""
-        return f"{self.split} has no {'negative' if self.positive.any() else 'positive'} image"
+        return f"{self.split} has no {'negative' if self.positive.any() else 'positive'} {self.unit.of}"
 
     @property
     def prevalence(self) -> float:
-        """Share of positive images."""
+        """Share of positive cases."""
         return float(self.positive.mean())
 
 
@@ -90,10 +98,19 @@ def _subject(facts: Facts, split: str, place: int) -> Subject:
         called=_called(predicted, place, known),
         threshold=None if point is None else point.threshold,
         groups=predicted.groups[known],
+        images=predicted.images[known],
+        unit=facts.unit,
+        raw=_before(facts, predicted, place, known),
         lines=predicted.lines[known] if predicted.lines.size else predicted.lines,
         columns={column: tuple(values) for column, values in cells.items()},
         figures={key.removesuffix(end): each for key, each in figures.items() if key.endswith(end)},
     )
+
+
+def _before(facts: Facts, predicted: Predicted, place: int, known: Bools) -> Floats | None:
+    if predicted.raw is None or facts.metrics.get("temperature") is None:
+        return None
+    return np.asarray(predicted.raw[known, place])
 
 
 def _called(predicted: Predicted, place: int, known: Bools) -> Bools | None:

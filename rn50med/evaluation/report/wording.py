@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.figure import Figure
 
 _LABELS = {
@@ -33,6 +34,7 @@ _LABELS = {
 NOTHING = "\N{EN DASH}"
 """What a table shows where there is nothing to show."""
 
+_IMAGE = Unit()
 _SHARES = {"sensitivity", "specificity", "ppv", "npv", "accuracy"}
 
 
@@ -43,7 +45,7 @@ class Cell:
     Args:
         value: The number, or "undefined", or a dash where it was not computed.
         interval: Its 95 % interval, or nothing.
-        note: How many images.
+        note: How many cases.
         reason: Why it is undefined, or what it leaves out; mostly nothing.
     """
 
@@ -113,12 +115,13 @@ def interval(figure: Figure) -> str:
     return f"{number(figure.high)} or less" if has_high else ""
 
 
-def cell(key: str, figure: Figure | None) -> Cell:
+def cell(key: str, figure: Figure | None, unit: Unit = _IMAGE) -> Cell:
     """Return a figure as a table shows it.
 
     Args:
         key: As in ``metrics.json``; shares are written with their counts.
         figure: None where it was not computed.
+        unit: What it counts.
 
     Example:
         >>> cell("sensitivity", Figure(0.9, 0.6, 0.98, 10)).note
@@ -131,7 +134,7 @@ def cell(key: str, figure: Figure | None) -> Cell:
     elif key.partition("/")[0] in _SHARES:
         note = f"{round(figure.value * figure.n)} of {figure.n}"
     else:
-        note = f"{figure.n} images"
+        note = f"{figure.n} {unit.word(figure.n)}"
     return Cell(number(figure.value), interval(figure), note, figure.reason)
 
 
