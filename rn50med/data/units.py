@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rn50med.data.manifest import Manifest
 from rn50med.errors import DataError
-from rn50med.evaluation.cases import UnitName, grouped, uneven
+from rn50med.evaluation.cases import Unit, UnitName, grouped, uneven
 from rn50med.tasks import Task
 
 
@@ -47,8 +47,8 @@ def decided_unit(
         return "image" if manifest.patients_are_images else unit
     if asked == "auto":
         return "image"
-    word = "studies" if unit == "study" else "patients"
+    has = "has" if mixed == 1 else "have"
     raise DataError(
-        f"{manifest.name}: {mixed} {word} have images of different labels, so that a {unit} has none; "
-        "give --evaluation.unit image in a new run."
+        f"{manifest.name}: {mixed} {Unit(unit).word(mixed)} {has} images of different labels, so that a {unit} "
+        "has none; give --evaluation.unit image in a new run."
     )
