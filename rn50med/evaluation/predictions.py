@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-SIGNIFICANT_DIGITS = 9
-"""Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
-
-
-def stored(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Round numbers to what a prediction file holds, so that file and memory give equal figures.
-
-    Args:
-        values: Any numbers.
-
-    Example:
-        >>> stored(np.array([1 / 3]))
-        array([0.33333333])
-    """
-    wide = np.asarray(values, dtype=np.float64)
-    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in wide.ravel()]
-    return np.array(flat, dtype=np.float64).reshape(np.shape(values))
+from rn50med.evaluation.arrays import stored
 
 
 @dataclass(frozen=True)
