@@ -9,14 +9,26 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.report import charts, conduct, content
+from rn50med.evaluation.report import charts, conduct, content, flow
+from rn50med.evaluation.report.checklists import checklists
+from rn50med.evaluation.report.checks import checks, findings
 from rn50med.evaluation.report.details import details
 from rn50med.evaluation.report.facts import Facts, read_facts
 from rn50med.evaluation.report.labels import labels
+from rn50med.evaluation.report.methods import methods
+from rn50med.evaluation.report.record import Record, read_record
 from rn50med.evaluation.report.wording import markdown
 
 _PAGE, _CARD = "template.html.jinja", "model_card.md.jinja"
-_DETAILS = "details.html.jinja"  # a part of the page
+_PARTS = (  # of the page
+    "details.html.jinja",
+    "checks.html.jinja",
+    "flow.html.jinja",
+    "study.html.jinja",
+    "methods.html.jinja",
+    "checklists.html.jinja",
+    "words.css.jinja",
+)
 
 
 def write_report(folder: Path) -> None:
@@ -31,8 +43,8 @@ def write_report(folder: Path) -> None:
     Raises:
         StorageError: If the folder is not there, or a file cannot be read or written.
     """
-    facts = read_facts(Path(folder))
-    for name, text in (("report.html", page(facts)), ("model_card.md", model_card(facts))):
+    facts, record = read_facts(Path(folder)), read_record(Path(folder))
+    for name, text in (("report.html", page(facts, record)), ("model_card.md", model_card(facts, record))):
         _replace(Path(folder) / name, text)
 
 
@@ -48,7 +60,7 @@ def _replace(path: Path, text: str) -> None:
         ) from error
 
 
-def _context(facts: Facts) -> dict[str, object]:
+def _context(facts: Facts, record: Record) -> dict[str, object]:
     splits, rows = content.figure_rows(facts)
     return {
         "title": content.title(facts),
@@ -58,19 +70,22 @@ def _context(facts: Facts) -> dict[str, object]:
         "splits": splits,
         "rows": rows,
         "data": content.data_rows(facts),
-        "findings": content.findings(facts),
+        "findings": (*content.findings(facts), *findings(record.checks)),
         "labels": labels(facts),
         "confusion": content.confusion(facts),
         "training": conduct.training_rows(facts),
-        "not_done": conduct.not_done(facts),
+        "not_done": conduct.not_done(facts, record),
+        "study": record.study.given(),
+        "held_out": record.held_out,
     }
 
 
-def page(facts: Facts) -> str:
+def page(facts: Facts, record: Record) -> str:
     """Return the report as one HTML page that stands alone.
 
     Args:
         facts: Of the run.
+        record: How it was set up.
     """
     curves = [
         drawing for drawing in (charts.roc(facts), charts.precision_recall(facts)) if drawing is not None
@@ -82,14 +97,22 @@ def page(facts: Facts) -> str:
     environment = Environment(
         loader=_templates(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template(_PAGE).render(_context(facts) | drawn | {"details": details(facts)})
+    written = {
+        "details": details(facts),
+        "checks": checks(record.checks, facts),
+        "flow": flow.drawing(facts),
+        "methods": methods(facts, record),
+        "checklists": checklists(facts, record),
+    }
+    return environment.get_template(_PAGE).render(_context(facts, record) | drawn | written)
 
 
-def model_card(facts: Facts) -> str:
+def model_card(facts: Facts, record: Record) -> str:
     """Return the model card, in Markdown, from the same facts.
 
     Args:
         facts: Of the run.
+        record: How it was set up.
     """
     environment = Environment(
         loader=_templates(),
@@ -99,11 +122,11 @@ def model_card(facts: Facts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(_CARD).render(_context(facts))
+    return environment.get_template(_CARD).render(_context(facts, record))
 
 
 def _templates() -> DictLoader:
     here = files("rn50med.evaluation.report")
     return DictLoader(
-        {name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _DETAILS, _CARD)}
+        {name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _CARD, *_PARTS)}
     )

@@ -63,10 +63,11 @@ def number(value: float | None, digits: int = 3) -> str:
         digits: After the point.
 
     Example:
-        >>> number(0.98765), number(float("nan"))
-        ('0.988', 'undefined')
+        >>> number(0.98765), number(-0.0002), number(float("nan"))
+        ('0.988', '0.000', 'undefined')
     """
-    return "undefined" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    # `z`: what rounds to nothing has no sign.
+    return "undefined" if value is None or not math.isfinite(value) else f"{value:z.{digits}f}"
 
 
 def percent(part: float, whole: float) -> str:
