@@ -21,7 +21,6 @@ from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.dataset import ImageDataset
 from rn50med.data.progress import bar
 from rn50med.data.units import owners
-from rn50med.errors import listed
 from rn50med.evaluation.arrays import Floats, Ints, stored
 from rn50med.evaluation.baselines import baselines
 from rn50med.evaluation.cases import Cases, Grouping, Membership, grouped
@@ -208,7 +207,7 @@ class _Checked:
         table = self.data.manifest.table
         names = [str(name) for name in table if re.sub(r"[\s_-]", "", str(name)).lower() in _SITES]
         if not names:
-            reason = f"not known: no column is named {listed(sorted(_SITES), 4)}"
+            reason = "not known: no column is named site, scanner, manufacturer, institution or hospital"
             return (np.zeros((0, 0)), np.zeros((0, 0))), reason
         cells = table[names].to_numpy(dtype=str)
         return in_categories(cells[self.learnt].tolist(), cells[self.judged].tolist()), ""
