@@ -191,6 +191,6 @@ def spread_cell(figure: Mapping[str, Any]) -> str:
     """
     if figure["value"] is None:
         return "undefined"
-    sd = "" if figure["sd"] is None else f" ± {figure['sd']:.3f}"
+    sd = "" if figure["sd"] is None else f" ± {figure['sd']:z.3f}"
     reason = f", {figure['reason']}" if "reason" in figure else ""
-    return f"{figure['value']:.3f}{sd} ({figure['lowest']:.3f} to {figure['highest']:.3f}){reason}"
+    return f"{figure['value']:z.3f}{sd} ({figure['lowest']:z.3f} to {figure['highest']:z.3f}){reason}"

@@ -21,6 +21,7 @@ from rn50med.evaluation.comparison import spread
 from rn50med.evaluation.pooling import pooled
 from rn50med.evaluation.prediction_file import PredictionFile, from_rows, read_rows
 from rn50med.evaluation.report.folds import write_folds_report
+from rn50med.evaluation.schema import check_metrics
 from rn50med.recipe import dump_yaml, load_recipe
 from rn50med.training.folder import check_empty, write_json, write_private
 
@@ -205,6 +206,7 @@ def conclude(folder: Path) -> dict[str, Any]:
         "by_fold": by_fold,
         "pooled": pooled([_parts(each, part, task) for each, part in zip(members, rows, strict=True)], unit),
     }
+    check_metrics(metrics)
     write_json(folder / _METRICS, metrics)
     write_folds_report(folder)
     return metrics

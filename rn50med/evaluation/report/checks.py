@@ -127,8 +127,8 @@ def _figure(plain: Mapping[str, Any]) -> Figure:
 
 
 def _signed(figure: Figure) -> Cell:
-    value = "undefined" if math.isnan(figure.value) else f"{figure.value:+.3f}"
-    ends = f"{figure.low:+.3f} to {figure.high:+.3f}" if math.isfinite(figure.low + figure.high) else ""
+    value = "undefined" if math.isnan(figure.value) else f"{figure.value:+z.3f}"
+    ends = f"{figure.low:+z.3f} to {figure.high:+z.3f}" if math.isfinite(figure.low + figure.high) else ""
     return Cell(value, ends, "", figure.reason)
 
 

@@ -82,7 +82,7 @@ def software(found: Mapping[str, Any]) -> str:
 
 _NO_STUDY = (
     "No description of the study: intended use, population, reference standard and ethics are for its "
-    "authors to give, as the block `study` of the recipe."
+    "authors to give, under study in the recipe."
 )
 _NOT_ELSEWHERE = (
     "No external validation: unless the splits say otherwise, test comes from the same source as train."

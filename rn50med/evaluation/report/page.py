@@ -27,7 +27,6 @@ _PARTS = (  # of the page
     "study.html.jinja",
     "methods.html.jinja",
     "checklists.html.jinja",
-    "words.css.jinja",
 )
 
 
