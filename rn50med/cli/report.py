@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rn50med.cli.options import Options
-from rn50med.errors import StorageError
+from rn50med.errors import RecipeError, StorageError
 
 
 def run(argv: Sequence[str]) -> int:
@@ -25,14 +25,30 @@ def run(argv: Sequence[str]) -> int:
         "leaves the reports of its folds as they are.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, or that of a cross-validation")
-    folder = parser.parse_args(list(argv)).run
+    parser.add_argument(
+        "--thumbnails",
+        action="store_true",
+        help="show the images of the hardest errors; the report is then as confidential as they are",
+    )
+    options = parser.parse_args(list(argv))
+    folder = options.run
     if not (folder / "metrics.json").is_file():
         raise StorageError(f"{folder}: is no run folder with final figures; give one that `fit` finished.")
     from rn50med.evaluation.report import write_report  # noqa: PLC0415 - matplotlib takes a second
     from rn50med.evaluation.report.folds import write_folds_report  # noqa: PLC0415
     from rn50med.evaluation.report.folds_facts import is_crossval  # noqa: PLC0415
 
-    draw = write_folds_report if is_crossval(folder) else write_report
-    draw(folder)
+    if is_crossval(folder):
+        if options.thumbnails:
+            raise RecipeError(
+                "report: --thumbnails is for a run; give a fold, such as fold-0, of this folder."
+            )
+        write_folds_report(folder)
+    elif options.thumbnails:
+        from rn50med.cli.pictures import pictures_of  # noqa: PLC0415 - Lightning takes seconds
+
+        write_report(folder, pictures_of(folder))
+    else:
+        write_report(folder)
     sys.stdout.write(f"{folder / 'report.html'}\n")
     return 0
