@@ -62,6 +62,7 @@ def _context(facts: Facts) -> dict[str, object]:
         "labels": labels(facts),
         "confusion": content.confusion(facts),
         "training": conduct.training_rows(facts),
+        "overfitting": conduct.overfitting_rows(facts),
         "not_done": conduct.not_done(facts),
     }
 
