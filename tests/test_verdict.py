@@ -106,7 +106,7 @@ def test_the_verdict_is_plain_and_in_words():
     assert plain["gap"] == pytest.approx(0.07)
     words = dict(in_words(plain))
     assert words["Train against val"] == "auroc 0.990 on train, 0.920 (0.880 to 0.950) on val: a gap of 0.070"
-    assert words["Loss"] == "loss 0.300 on train, 0.320 (0.250 to 0.400) on val: a gap of 0.020"
+    assert words["Loss of both"] == "mean 0.300 on train, 0.320 (0.250 to 0.400) on val: a gap of 0.020"
     assert words["Best epoch"] == "epoch 7 of 10 was kept"
     assert words["Patients of train"] == "normal 100, pneumonia 80"
     assert words["Each image of train was seen"] == "10.0 times"

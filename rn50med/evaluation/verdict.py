@@ -122,15 +122,15 @@ RULES: tuple[Rule, ...] = (
         "there are, training the head alone.",
     ),
     (
+        lambda found: found.unfinished,
+        "unfinished",
+        "val was still rising in the last epoch; give more epochs, --trainer.max_epochs.",
+    ),
+    (
         lambda found: found.train < UNLEARNT,
         "unlearnt",
         "not even the images of train were learnt; check the labels with `rn50med inspect`, then try another "
         "learning rate, --model.optimizer.lr.",
-    ),
-    (
-        lambda found: found.unfinished,
-        "unfinished",
-        "val was still rising in the last epoch; give more epochs, --trainer.max_epochs.",
     ),
     (
         lambda found: found.overfits and found.first_quarter,
@@ -232,7 +232,7 @@ def in_words(plain: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     kept = f"epoch {plain['best_epoch'] + 1} of {plain['epochs_run']} was kept"
     rows = [
         ("Train against val", _side_by_side(monitor, plain["train"], plain["val"], plain["gap"])),
-        ("Loss", _side_by_side("loss", plain["train_loss"], plain["val_loss"], plain["loss_gap"])),
+        ("Loss of both", _side_by_side("mean", plain["train_loss"], plain["val_loss"], plain["loss_gap"])),
         ("Best epoch", kept),
         ("Patients of train", patients),
         ("Each image of train was seen", f"{_number(plain['effective_epochs'], 1)} times"),
