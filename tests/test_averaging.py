@@ -214,6 +214,43 @@ def test_a_checkpoint_that_is_judged_after_the_training_is_judged_by_its_own_ave
     assert float(module.seen[-1]["linear.bias"]) == 7.0
 
 
+class Kept(Callback):
+    """Writes what each process has in the end."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_end(self, trainer, pl_module):
+        torch.save(pl_module.state_dict(), self.folder / f"{trainer.global_rank}.pt")
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_same_average_and_the_mean_of_their_statistics(tmp_path):
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp_fork",
+        max_epochs=2,
+        callbacks=[AveragedWeights(0.9), Kept(tmp_path)],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(Small(), loader(48), loader(48))
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+    module = Small()
+    module.load_state_dict(first)
+    with torch.no_grad():
+        image = torch.cat([image for image, _ in loader(48)])
+        mean = module.convolution(image).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(first["norm.running_mean"], mean)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_100_steps_with_the_average_come_within_two_hundredths_of_auroc_of_those_without(tmp_path, seed):
