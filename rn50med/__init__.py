@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rn50med.recipe import load_recipe
     from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
     from rn50med.training.module import FineTuneModule
+    from rn50med.training.regularisation import Regularisation
     from rn50med.training.run import Run
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "MultiLabel",
     "Radiograph",
     "Reader",
+    "Regularisation",
     "ResNet50",
     "Rn50MedError",
     "Run",
@@ -100,6 +102,7 @@ def _home(name: str) -> str | None:
         "rn50med.recipe": ("load_recipe",),
         "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Task"),
         "rn50med.training.module": ("FineTuneModule",),
+        "rn50med.training.regularisation": ("Regularisation",),
         "rn50med.training.run": ("Run",),
     }
     return next((module for module, names in homes.items() if name in names), None)

@@ -10,9 +10,15 @@ from PIL import Image
 
 
 def write_films(
-    folder: Path, patients: int = 24, films: int = 2, size: int = 32, splits: bool = True, seed: int = 0
+    folder: Path,
+    patients: int = 24,
+    films: int = 2,
+    size: int = 32,
+    splits: bool = True,
+    seed: int = 0,
+    lift: float = 90,
 ) -> Path:
-    """Write films and their table: pneumonia is a bright patch; return the table."""
+    """Write films and their table: pneumonia is a bright patch, by `lift` grey values; return the table."""
     rng = np.random.default_rng(seed)
     (folder / "films").mkdir(parents=True)
     rows = []
@@ -22,7 +28,7 @@ def write_films(
         for film in range(films):
             pixels = rng.normal(90, 20, (size, size))
             if label == "pneumonia":
-                pixels[size // 4 : size // 2, size // 4 : size // 2] += 90
+                pixels[size // 4 : size // 2, size // 4 : size // 2] += lift
             name = f"films/{patient:03d}-{film}.png"
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name)
             rows.append({"image": name, "patient_id": f"{patient:04d}", "label": label, "split": split})

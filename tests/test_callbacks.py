@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import logging
+import re
 import signal
 import weakref
 
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -33,6 +36,7 @@ class Scripted(LightningModule):
 
     def validation_step(self, batch, batch_idx):
         self.log("val/auroc", self.figures[self.current_epoch])
+        self.log("val/loss", 1.0 - self.figures[self.current_epoch])
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
@@ -138,6 +142,38 @@ def test_the_log_of_epochs_has_a_row_per_epoch_and_leaves_undefined_empty(tmp_pa
     assert {"epoch", "train/loss", "val/auroc", "lr"} <= set(columns)
     figures = [row.split(",")[columns.index("val/auroc")] for row in rows]
     assert figures == ["0.5", "", "0.699999988"]
+
+
+def test_an_epoch_is_told_in_one_line_with_the_best_so_far_and_the_gap(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="rn50med"):
+        run(tmp_path, [0.5, 0.75, 0.7, float("nan")], [Best("val/auroc", tmp_path), EpochLog()])
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("epoch")]
+    number = r"-?\d\.\d{4}"
+    ends = (
+        rf"val loss 0.5000, val auroc 0.5000 \(best 0.5000 in epoch 1\), gap {number}",
+        rf"val loss 0.2500, val auroc 0.7500 \(best 0.7500 in epoch 2\), gap {number}",
+        rf"val loss 0.3000, val auroc 0.7000 \(best 0.7500 in epoch 2\), gap {number}",
+        r"val loss undefined, val auroc undefined \(best 0.7500 in epoch 2\)",
+    )
+    for epoch, (line, end) in enumerate(zip(told, ends, strict=True), 1):
+        assert re.fullmatch(rf"epoch {epoch} of 4: train loss {number}, {end}", line), line
+
+
+def test_the_gap_is_the_loss_of_val_less_that_of_train_and_has_a_column(tmp_path):
+    run(tmp_path, [0.5, 0.7], [EpochLog(tmp_path / "metrics.csv")])
+    table = pd.read_csv(tmp_path / "metrics.csv")
+    assert table["gap"].tolist() == pytest.approx((table["val/loss"] - table["train/loss"]).tolist())
+    assert list(table)[-2:] == ["lr", "gap"]
+
+
+def test_the_images_that_were_trained_on_are_counted_by_epoch_and_kept_when_a_run_goes_on(tmp_path):
+    epochs = EpochLog()
+    run(tmp_path, [0.5, 0.7], [epochs])
+    assert epochs.seen == [4, 4]
+    again = EpochLog()
+    again.load_state_dict(epochs.state_dict())
+    assert again.seen == [4, 4]
+    assert again.rows == epochs.rows
 
 
 def test_the_rate_rises_then_falls_to_its_floor():

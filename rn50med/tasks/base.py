@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from rn50med.evaluation.arrays import UNKNOWN, stored
 from rn50med.evaluation.cases import Cases, Membership, case_targets, combined
@@ -127,8 +128,36 @@ class Task(Part, ABC):
 
         Shape:
             - logits: ``(B, K)``.
-            - target: as `encode` gives it, batched.
+            - target: as `encode` gives it, batched; or soft, as `mixed` gives it.
         """
+
+    def soft(self, target: Tensor) -> Tensor:
+        """Return targets of a batch as numbers between which there are others; `UNKNOWN` stays as it is.
+
+        Shape:
+            - target: as `encode` gives it, batched.
+            - output: one-hot, ``(B, K)``, for classes that exclude each other; else as the target.
+        """
+        if not self.exclusive:
+            return target.float()
+        hot = F.one_hot(target.clamp(min=0), self.num_outputs).float()
+        return torch.where((target == UNKNOWN)[:, None], float(UNKNOWN), hot)
+
+    def mixed(self, target: Tensor, other: Tensor, share: float) -> Tensor:
+        """Return the targets of blended images, unknown where either is.
+
+        Args:
+            target: As `encode` gives it, batched.
+            other: Likewise.
+            share: Of the first in the blend, in [0, 1].
+
+        Shape:
+            - output: as that of `soft`.
+        """
+        one, two = self.soft(target), self.soft(other)
+        return torch.where(
+            (one == UNKNOWN) | (two == UNKNOWN), float(UNKNOWN), share * one + (1 - share) * two
+        )
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:

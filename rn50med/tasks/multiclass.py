@@ -19,6 +19,7 @@ from rn50med.evaluation.metrics import brier, log_loss, macro_auroc
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, softmax_temperature
+from rn50med.tasks.base import UNKNOWN
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -49,8 +50,15 @@ class MultiClass(OneColumn):
         return {self.column: self.names[chosen]}, (chosen - 1,) if chosen else ()
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the cross-entropy."""
-        return F.cross_entropy(logits, target)
+        """Return the cross-entropy, of soft targets too; an unknown one counts nowhere."""
+        if not target.is_floating_point():
+            return F.cross_entropy(logits, target)
+        known = target[:, 0] != UNKNOWN
+        return (
+            F.cross_entropy(logits[known], target[known].to(logits.dtype))
+            if known.any()
+            else logits.sum() * 0
+        )
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the softmax, shape ``(B, K)``."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.data.units import decided_unit
+from rn50med.data.manifest import Manifest
+from rn50med.data.units import decided_unit, owners
 from rn50med.errors import RecipeError
+from rn50med.evaluation.cases import Membership, Unit, grouped
 from rn50med.parts import Part
 from rn50med.tasks import Task
 
@@ -54,3 +59,15 @@ def _check_classes(module: FineTuneModule, theirs: Any) -> None:
             f"task: the images are labelled {', '.join(theirs.classes)}, the model says "
             f"{', '.join(module.task.classes)}; give both the same task, its classes in the same order."
         )
+
+
+def membership_of(manifest: Manifest, unit: Unit, rows: NDArray[np.int64]) -> Membership:
+    """Return patients and cases of images.
+
+    Args:
+        manifest: Of all images.
+        unit: What a case is.
+        rows: Of the images wanted.
+    """
+    patients, studies = owners(manifest, rows)
+    return Membership(patients, grouped(unit.of, patients, studies), unit.images)

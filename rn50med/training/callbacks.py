@@ -6,18 +6,24 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
 
+from rn50med.training.averaging import AveragedWeights
 from rn50med.training.batch import unpack
 from rn50med.training.checkpoints import Best, Last
+from rn50med.training.regularisation import Regularisation
 from rn50med.training.signals import StopOnSignal
+from rn50med.training.starting_point import StartingPoint
 
 log = logging.getLogger(__name__)
+
+_LOSSES = ("train/loss", "val/loss")
 
 SPEED_STEPS = 20
 """Steps after which the speed is told; the first is left out, since it warms up."""
@@ -93,22 +99,44 @@ class Speed(Callback):
 class EpochLog(Callback):
     """Writes ``metrics.csv``, a row per epoch, and tells each epoch in a line.
 
+    The gap of an epoch is the loss of val less the loss of train as they are logged: that of train is a mean
+    over the epoch, of images that were changed at random, under dropout. So it starts out below 0, and
+    rises as images are learnt by heart.
+
     Args:
         path: The file; None only tells.
+
+    Attributes:
+        rows: What was logged, an epoch each.
+        seen: Images that each epoch trained on, over all ranks.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self.seen: list[int] = []
+        self._images = 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count images."""
+        self._images = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the images of a batch."""
+        self._images += _size(batch) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch that has ended."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        row = {"epoch": trainer.current_epoch, **logged, "lr": max(rates)}
-        self.rows.append(row)
-        told = ", ".join(f"{name} {value:.4f}" for name, value in logged.items() if "/" in name)
+        gap = logged.get("val/loss", math.nan) - logged.get("train/loss", math.nan)
+        self.rows.append({"epoch": trainer.current_epoch, **logged, "lr": max(rates), "gap": gap})
+        self.seen.append(self._images)
         if trainer.is_global_zero:
+            monitor = next((c.monitor for c in trainer.checkpoint_callbacks if isinstance(c, Best)), None)
+            told = told_of(self.rows, monitor)
             log.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, told)
             if self.path is not None:
                 self._write(self.path)
@@ -122,11 +150,52 @@ class EpochLog(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the rows, so that a run that goes on has them all."""
-        return {"rows": [dict(row) for row in self.rows]}
+        return {"rows": [dict(row) for row in self.rows], "seen": list(self.seen)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows over."""
         self.rows = state_dict["rows"]
+        self.seen = state_dict.get("seen", [])  # older checkpoints did not count
+
+
+def told_of(rows: Sequence[Mapping[str, float]], monitor: str | None) -> str:
+    """Return the last epoch in words: losses, the figure that is watched with the best so far, and the gap.
+
+    Args:
+        rows: What was logged, an epoch each.
+        monitor: Name of the figure; None tells none.
+
+    Example:
+        >>> row = {"epoch": 0, "train/loss": 0.5, "val/loss": 0.6, "val/auroc": 0.9, "gap": 0.1}
+        >>> told_of([row, {**row, "epoch": 1, "val/auroc": 0.8}], "val/auroc")
+        'train loss 0.5000, val loss 0.6000, val auroc 0.8000 (best 0.9000 in epoch 1), gap 0.1000'
+    """
+    row = rows[-1]
+    parts = {name: f"{name.replace('/', ' ')} {_told(row[name])}" for name in _LOSSES if name in row}
+    if monitor is not None and monitor in row:
+        best = best_row(rows, monitor)
+        since = "" if best is None else f" (best {best[monitor]:.4f} in epoch {int(best['epoch']) + 1})"
+        parts[monitor] = f"{monitor.replace('/', ' ')} {_told(row[monitor])}{since}"
+    return ", ".join([*parts.values(), *([f"gap {row['gap']:.4f}"] if math.isfinite(row["gap"]) else [])])
+
+
+def best_row(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float] | None:
+    """Return the epoch whose figure is best, of equal ones the latest; None where none is defined.
+
+    Args:
+        rows: What was logged, an epoch each.
+        monitor: Name of the figure; more is better.
+    """
+    defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
+    return max(reversed(defined), key=lambda row: row[monitor], default=None)
+
+
+def _told(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
+
+
+def _size(batch: Any) -> int:
+    return len(batch) if isinstance(batch, Tensor) else len(unpack(batch)[1])
 
 
 def _cell(row: Mapping[str, float], name: str) -> str:
@@ -134,13 +203,18 @@ def _cell(row: Mapping[str, float], name: str) -> str:
     return "" if math.isnan(value) else f"{value:.9g}"
 
 
-def default_callbacks(monitor: str, patience: int, folder: str | Path | None) -> list[Callback]:
+def default_callbacks(
+    monitor: str, patience: int, folder: str | Path | None, regularisation: Regularisation
+) -> list[Callback]:
     """Return the callbacks of `FineTuneModule.default_callbacks`.
 
     Args:
         monitor: Figure of val that chooses the best epoch.
         patience: Epochs without improvement; 0 never stops.
         folder: Folder of the checkpoints, or None.
+        regularisation: Options of the callbacks against overfitting.
     """
     stop = [PatientStop(monitor, patience)] if patience else []
-    return [Best(monitor, folder), Last(folder), *stop, StopOnSignal(), Speed()]
+    average = [AveragedWeights(regularisation.ema_decay)] if regularisation.ema_decay else []
+    start = [StartingPoint(regularisation.l2_sp)] if regularisation.l2_sp else []
+    return [*start, *average, Best(monitor, folder), Last(folder), *stop, StopOnSignal(), Speed()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,9 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.data.units import owners
-from rn50med.errors import NumericalError, RecipeError, listed
-from rn50med.evaluation.cases import Cases, Membership, Unit, grouped
+from rn50med.errors import RecipeError
+from rn50med.evaluation.cases import Cases, Membership, Unit
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.evaluation.protocol import Protocol
@@ -28,10 +28,13 @@ from rn50med.model.heads import Head, HeadFactory, LinearHead
 from rn50med.model.weights import LoadReport
 from rn50med.parts import Specification, build, build_factory, factory_specification
 from rn50med.tasks import Task
-from rn50med.training.agreement import agree
-from rn50med.training.batch import unpack
+from rn50med.training.agreement import agree, membership_of
+from rn50med.training.batch import check_finite, unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
+from rn50med.training.mixing import mixed_batch
+from rn50med.training.regularisation import Regularisation
 from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
+from rn50med.training.starting_point import drawn_back, sparing
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class FineTuneModule(LightningModule):
             weights, which a rate that is right for random ones would wash out; above 0.
         patience: Epochs without a better val figure after which training stops, counted from the middle of
             the schedule on; 0 never stops.
+        regularisation: What keeps it from learning its images by heart.
 
     Shape:
         - image: ``(B, C, H, W)``, in [0, 1].
@@ -74,6 +78,7 @@ class FineTuneModule(LightningModule):
         schedule: ScheduleFactory = WarmupCosine,
         pretrained_lr_factor: float = 0.1,
         patience: int = 5,
+        regularisation: Regularisation = Regularisation(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
         if pretrained_lr_factor <= 0 or patience < 0:
@@ -88,6 +93,7 @@ class FineTuneModule(LightningModule):
         self.schedule_factory = schedule
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
+        self.regularisation = regularisation
         self.protocol = Protocol()
         self.chooses = True
         self.unit = Unit()
@@ -110,6 +116,7 @@ class FineTuneModule(LightningModule):
             "schedule": factory_specification(schedule, "schedule"),
             "pretrained_lr_factor": float(pretrained_lr_factor),
             "patience": int(patience),
+            "regularisation": asdict(regularisation),
         }
 
     @classmethod
@@ -131,6 +138,8 @@ class FineTuneModule(LightningModule):
         factories: dict[str, type[Any]] = {"head": Head, "optimizer": Optimizer, "schedule": LRScheduler}
         kept |= {name: build(kept[name], base) for name, base in bases.items()}
         kept |= {name: build_factory(kept[name], base) for name, base in factories.items()}
+        # older checkpoints know of none
+        kept["regularisation"] = Regularisation(**kept.get("regularisation", {}))
         module = cls(**kept)
         module.load_state_dict(checkpoint["state_dict"])
         module.on_load_checkpoint(checkpoint)
@@ -155,23 +164,13 @@ class FineTuneModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         image, target, index = unpack(batch)
+        seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
+        draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
+        image, target = mixed_batch(image, target, self.task, self.regularisation, draw)
         loss = self.task.loss(self(image), target)
-        if not self._finite_everywhere(loss):
-            where = "unknown" if index is None else listed(row + 2 for row in index.tolist())
-            raise NumericalError(
-                f"training: the loss is {loss.item()} in epoch {self.current_epoch}, "
-                f"step {self.global_step}, lines {where} of manifest.csv; lower the learning rate, "
-                "or train in 32 bits with --trainer.precision 32-true."
-            )
+        check_finite(loss, index, self.trainer)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
         return loss
-
-    def _finite_everywhere(self, loss: Tensor) -> bool:
-        """Whether the loss is finite on every rank, so that all of them stop with the same message."""
-        finite = torch.isfinite(loss.detach())
-        if self.trainer.world_size > 1:
-            finite = cast(Tensor, self.trainer.strategy.reduce(finite.float(), reduce_op="min"))
-        return bool(finite)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add a batch to the table of val."""
@@ -224,8 +223,7 @@ class FineTuneModule(LightningModule):
         data = getattr(self._trainer, "datamodule", None)
         if not isinstance(data, ManifestDataModule):
             return None
-        patients, studies = owners(data.manifest, found.index)
-        return Membership(patients, grouped(self.unit.of, patients, studies), self.unit.images)
+        return membership_of(data.manifest, self.unit, found.index)
 
     def _gathered(self, split: str) -> Predictions:
         """Return the table of a split, from all ranks, and begin a new one."""
@@ -245,25 +243,32 @@ class FineTuneModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return optimizer and schedule, without decay on norms and biases."""
-        optimizer = build_optimizer(self.optimizer_factory, self, self.lr_factor)
+        factory = self.optimizer_factory
+        if self.regularisation.l2_sp:
+            factory = sparing(factory, drawn_back(self.backbone).values(), decayed=not self.pretrained)
+        optimizer = build_optimizer(factory, self, self.lr_factor)
         schedule = self.schedule_factory(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
     def lr_factor(self) -> float:
         """Factor on the learning rate: less than 1 where pretrained weights were loaded."""
-        pretrained = self.load_report is not None and self.load_report.used != "none"
-        return self.pretrained_lr_factor if pretrained else 1.0
+        return self.pretrained_lr_factor if self.pretrained else 1.0
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone started from pretrained weights; not known of a run that goes on."""
+        return self.load_report is not None and self.load_report.used != "none"
 
     def default_callbacks(self, folder: str | Path | None = None) -> list[Callback]:
-        """Return what keeps the best epoch and the last, stops in time, and tells how fast it goes.
+        """Return what averages the weights, keeps the best epoch and the last, and stops in time.
 
         Args:
             folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
         """
         from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
 
-        return default_callbacks(f"val/{self.task.monitor}", self.patience, folder)
+        return default_callbacks(f"val/{self.task.monitor}", self.patience, folder, self.regularisation)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""

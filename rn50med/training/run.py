@@ -18,6 +18,7 @@ from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError
 from rn50med.evaluation.report import write_report
 from rn50med.evaluation.schema import check_metrics
+from rn50med.evaluation.verdict import as_plain, in_words
 from rn50med.training.checkpoints import Best, Last, read_checkpoint
 from rn50med.training.checks import checks
 from rn50med.training.facts import run_facts
@@ -32,6 +33,7 @@ from rn50med.training.folder import (
 from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
 from rn50med.training.ledger import count_opening
 from rn50med.training.module import FineTuneModule
+from rn50med.training.overfitting import account
 from rn50med.training.tracking import finish
 
 log = logging.getLogger(__name__)
@@ -141,6 +143,9 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     metrics = judged(best, data, judge, plan.folder, plan.evaluation)
     _freeze(path, best)
     facts = run_facts(module, trainer, str(judge.precision), plan.precision, plan.seed)
+    facts["training"]["verdict"] = verdict = as_plain(account(best, data, trainer, judge))
+    for name, text in in_words(verdict):
+        log.info("%s: %s", name.lower(), text)
     write_json(plan.folder / "environment.json", facts | {"test_openings": openings})
     check_metrics(metrics)
     write_json(plan.folder / "metrics.json", metrics)

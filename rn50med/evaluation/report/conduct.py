@@ -9,6 +9,7 @@ from rn50med.errors import listed
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.record import Record
 from rn50med.evaluation.report.wording import ordinal
+from rn50med.evaluation.verdict import in_words
 
 
 def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
@@ -35,6 +36,16 @@ def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("Software", software(found)),
     ]
     return tuple((name, str(text)) for name, text in rows if text not in (None, ""))
+
+
+def overfitting_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """Return whether the training images were learnt by heart, a name and a sentence each.
+
+    Args:
+        facts: Of the run; of an older one there is nothing to tell.
+    """
+    verdict = (facts.environment.get("training") or {}).get("verdict")
+    return in_words(verdict) if verdict else ()
 
 
 def _epochs(training: Mapping[str, Any]) -> str:

@@ -84,6 +84,7 @@ def _context(facts: Facts, record: Record) -> dict[str, object]:
         "not_done": conduct.not_done(facts, record),
         "study": record.study.given(),
         "held_out": record.held_out,
+        "overfitting": conduct.overfitting_rows(facts),
     }
 
 

@@ -1,0 +1,203 @@
+"""The verdict on overfitting: what is told, and the one knob to turn, case by case."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from films import write_films
+from made_up_run import made_up_run
+
+from rn50med import UNKNOWN, Binary, FineTuneModule, ManifestDataModule, MultiLabel, Radiograph, ResNet50
+from rn50med.evaluation.figure import Figure, undefined
+from rn50med.evaluation.metrics import auroc
+from rn50med.evaluation.predictions import Predictions
+from rn50med.evaluation.report import write_report
+from rn50med.evaluation.verdict import RULES, Account, as_plain, in_words, knob
+from rn50med.training import overfitting
+from rn50med.training.judging import evaluation_trainer
+from rn50med.training.overfitting import (
+    last_gain,
+    losses,
+    patients_of_classes,
+    sampled_rows,
+    train_predictions,
+)
+
+GOOD = Account(
+    monitor="auroc",
+    train=0.93,
+    val=Figure(0.92, 0.88, 0.95, 300),
+    train_loss=0.3,
+    val_loss=Figure(0.32, 0.25, 0.4, 300),
+    best_epoch=6,
+    epochs_run=10,
+    epochs_planned=10,
+    gain=0.0,
+    patients={"normal": 100, "pneumonia": 80},
+    effective_epochs=10.0,
+)
+LAST = {"best_epoch": 9, "gain": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "key"),
+    [
+        ({}, "nothing", "--seed_everything"),
+        ({"val": undefined("only one class occurs", 20)}, "undefined", "--data.splits"),
+        ({"train": math.nan}, "undefined", "--data.splits"),
+        ({"patients": {"normal": 100, "pneumonia": 19}}, "few-patients", "pneumonia has only 19 patients"),
+        ({"train": 0.55, "val": Figure(0.5, 0.4, 0.6, 300)}, "unlearnt", "--model.optimizer.lr"),
+        (LAST, "unfinished", "--trainer.max_epochs"),
+        ({**LAST, "train": 0.99}, "unfinished", "--trainer.max_epochs"),
+        ({"train": 0.99}, "overfits", "--data.transforms.strength"),
+        ({"train": 0.99, "best_epoch": 1}, "overfits-early", "--model.optimizer.lr"),
+        ({"train": 1.0, "val": Figure(0.998, 0.99, 1.0, 300)}, "saturated", "log-loss"),
+        ({"val_loss": Figure(0.8, 0.6, 1.0, 300)}, "overconfident", "--model.regularisation.mixup"),
+        ({"val": Figure(0.9, 0.75, 0.97, 30)}, "unsure", "crossval"),
+    ],
+)
+def test_each_finding_has_its_knob(changes, code, key):
+    found = knob(replace(GOOD, **changes))
+    assert found.code == code
+    assert key in found.turn
+
+
+def test_every_rule_is_reached_by_a_case_of_the_test_above():
+    cases = next(
+        mark for mark in test_each_finding_has_its_knob.pytestmark if mark.name == "parametrize"
+    ).args[1]
+    assert {code for _, code, _ in cases} == {code for _, code, _ in RULES} | {"nothing"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "overfits"),
+    [
+        ({"train": 0.96, "val": Figure(0.92, 0.88, 0.95, 300)}, True),
+        ({"train": 0.96, "val": Figure(0.92, 0.80, 0.97, 60)}, False),  # within what chance does
+        ({"train": 0.935, "val": Figure(0.92, 0.91, 0.93, 9000)}, False),  # beyond chance, but it is little
+        ({"train": 0.96, "val": Figure(0.92, math.nan, math.nan, 30)}, True),
+    ],
+)
+def test_a_gap_counts_where_it_is_more_than_chance_and_enough_to_matter(changes, overfits):
+    assert replace(GOOD, **changes).overfits == overfits
+
+
+@pytest.mark.parametrize(
+    ("changes", "unfinished"),
+    [
+        (LAST, True),
+        ({**LAST, "gain": 0.001}, False),  # the last of many like it
+        ({**LAST, "epochs_planned": 20}, False),  # stopped early
+        ({"gain": 0.02}, False),
+    ],
+)
+def test_a_training_is_unfinished_where_its_last_epoch_is_the_best_and_val_was_rising(changes, unfinished):
+    assert replace(GOOD, **changes).unfinished == unfinished
+
+
+def test_the_verdict_is_plain_and_in_words():
+    plain = json.loads(json.dumps(as_plain(replace(GOOD, train=0.99)), allow_nan=False))
+    assert plain["finding"] == "overfits"
+    assert plain["gap"] == pytest.approx(0.07)
+    words = dict(in_words(plain))
+    assert words["Train against val"] == "auroc 0.990 on train, 0.920 (0.880 to 0.950) on val: a gap of 0.070"
+    assert words["Loss of both"] == "mean 0.300 on train, 0.320 (0.250 to 0.400) on val: a gap of 0.020"
+    assert words["Best epoch"] == "epoch 7 of 10 was kept"
+    assert words["Patients of train"] == "normal 100, pneumonia 80"
+    assert words["Each image of train was seen"] == "10.0 times"
+    assert "--data.transforms.strength" in words["What to turn next"]
+
+
+def test_an_undefined_verdict_is_null_and_told_as_undefined():
+    nothing = replace(GOOD, train=math.nan, val=undefined("only one class occurs", 20), gain=math.inf)
+    plain = json.loads(json.dumps(as_plain(nothing), allow_nan=False))
+    assert plain["train"] is None
+    assert plain["gap"] is None
+    assert dict(in_words(plain))["Train against val"].startswith("auroc undefined on train, undefined on val")
+
+
+def test_the_report_tells_the_verdict_and_that_of_an_older_run_does_not(tmp_path):
+    folder = made_up_run(tmp_path / "run")
+    write_report(folder)
+    assert "Learnt by heart?" not in (folder / "report.html").read_text()
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["training"]["verdict"] = as_plain(replace(GOOD, train=0.99))
+    (folder / "environment.json").write_text(json.dumps(environment))
+    write_report(folder)
+    page = (folder / "report.html").read_text()
+    assert "Learnt by heart?" in page
+    assert "auroc 0.990 on train, 0.920 (0.880 to 0.950) on val: a gap of 0.070" in page
+    assert "--data.transforms.strength" in page
+    assert "raise the random changes" in (folder / "model_card.md").read_text()
+
+
+TASK = Binary(negative="normal", positive="pneumonia")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A module that was never trained, and films."""
+    folder = tmp_path_factory.mktemp("films")
+    data = ManifestDataModule(
+        str(write_films(folder)), task=TASK, transforms=Radiograph(size=32), batch_size=8, cache="none"
+    )
+    torch.manual_seed(0)
+    return FineTuneModule(TASK, backbone=ResNet50(weights="none")).eval(), data
+
+
+def test_images_of_train_are_judged_without_random_changes_and_no_others(trained):
+    module, data = trained
+    found = train_predictions(module, data, evaluation_trainer("cpu"))
+    assert found.index.tolist() == data.rows_of("train").tolist()
+    data.setup("fit")
+    dataset = data.val_dataloader().dataset
+    with torch.no_grad():
+        logits = module(torch.stack([dataset[(0, int(row))]["image"] for row in found.index]))
+    np.testing.assert_allclose(found.logits, logits.numpy(), atol=1e-5)
+    labels = np.asarray(data.manifest.column("label"))[found.index]
+    assert found.target.tolist() == [int(label == "pneumonia") for label in labels]
+    assert 0.0 <= auroc(found.logits[:, 0], found.target) <= 1.0
+
+
+def test_of_a_large_train_at_most_so_many_cases_are_judged_and_all_images_of_each(trained, monkeypatch):
+    module, data = trained
+    monkeypatch.setattr(overfitting, "MOST_CASES", 5)
+    rows = sampled_rows(module, data)
+    assert len(rows) == 5
+    assert set(rows.tolist()) < set(data.rows_of("train").tolist())
+    assert rows.tolist() == sampled_rows(module, data).tolist()
+
+
+def test_patients_are_counted_by_class_and_only_those_of_train(trained):
+    _, data = trained
+    assert patients_of_classes(TASK, data) == {"normal": 6, "pneumonia": 6}
+
+
+def test_the_loss_of_each_image_has_the_loss_of_all_as_its_mean_and_unknown_ones_are_left_out():
+    task = MultiLabel(("mass", "nodule"))
+    target = np.array([[1, 0], [0, 0], [UNKNOWN, UNKNOWN], [1, 1]])
+    found = Predictions(np.arange(4), np.random.default_rng(0).normal(size=(4, 2)), target)
+    known, each = losses(task, found)
+    assert known.tolist() == [True, True, False, True]
+    expected = task.loss(torch.from_numpy(found.logits), torch.from_numpy(target))
+    assert each.mean() == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("figures", "gain"),
+    [
+        ([0.5, 0.7, 0.6, 0.8], 0.1),
+        ([0.5, 0.8, 0.6, 0.7], 0.0),
+        ([math.nan, math.nan], 0.0),
+        ([0.9], math.inf),
+        ([0.5] * 6 + [0.6, 0.6], 0.1),
+        ([], 0.0),
+    ],
+)
+def test_the_last_gain_is_what_the_last_quarter_added_to_the_best(figures, gain):
+    assert last_gain([{"val/auroc": value} for value in figures], "val/auroc") == pytest.approx(gain)
