@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rn50med.evaluation.cases import Grouping, Membership
 from rn50med.evaluation.operating_point import as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.temperature import Temperature
 from rn50med.parts import build
 from rn50med.tasks import Task
 from rn50med.testing.promises import require
@@ -104,11 +106,13 @@ def _check_probabilities(task: Task, logits: Tensor, where: str) -> None:
 
 
 def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
-    point = task.operating_point(predictions)
+    point, temperature = task.operating_point(task.cases(predictions)), task.temperature(predictions)
+    kept = None if temperature is None else temperature.as_plain()
+    require(Temperature.from_plain(kept) == temperature, f"{where}: its temperature is lost in a checkpoint.")
     require(from_plain(as_plain(point)) == point, f"{where}: its operating point is lost in a checkpoint.")
     logits = predictions.logits.copy()
     logits[0] = np.nan  # an image that could not be read
-    said, targets = task.output_columns(logits, point), task.target_columns(predictions.target)
+    said, targets = task.output_columns(logits, point, temperature), task.target_columns(predictions.target)
     wanted = [f"{kind}_{name}" for kind in ("prob", "logit") for name in task.probability_names]
     require(
         set(wanted) <= set(said), f"{where}: its prediction file lacks {sorted(set(wanted) - set(said))}."
@@ -124,14 +128,20 @@ def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
 
 
 def _check_figures(task: Task, predictions: Predictions, where: str) -> None:
-    watched = task.watched(predictions)
-    require(task.monitor in watched, f"{where}: does not watch {task.monitor!r}, which it is chosen by.")
     patients = np.array([f"patient {number // 2}" for number in predictions.index])
-    figures = task.figures(predictions, patients, task.operating_point(predictions))
+    alone = Membership(patients, Grouping.alone(len(patients)))
+    cases = task.cases(predictions, alone)
+    watched = task.watched(cases)
+    require(task.monitor in watched, f"{where}: does not watch {task.monitor!r}, which it is chosen by.")
+    figures = task.figures(cases, task.operating_point(cases))
     for name, value in watched.items():
         require(name in figures, f"{where}: watches {name!r}, but has no figure of it.")
         same = bool(np.isclose(figures[name].value, value, rtol=1e-9, equal_nan=True))
         require(same, f"{where}: the figure {name!r} is not what was watched.")
+    require(task.headline(cases) == figures[task.monitor], f"{where}: its headline is another figure.")
+    for name, number in task.calibration(cases).items():
+        same = name in figures and bool(np.isclose(figures[name].value, number, rtol=1e-9, equal_nan=True))
+        require(same, f"{where}: the calibration {name!r} is not that of its figures.")
     one = Predictions(predictions.index[:1], predictions.logits[:1], predictions.target[:1])
-    alone = task.watched(one)
-    require(set(alone) == set(watched), f"{where}: what it watches depends on the images.")
+    few = task.watched(task.cases(one))
+    require(set(few) == set(watched), f"{where}: what it watches depends on the images.")
