@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions, stored
 from rn50med.evaluation.temperature import Temperature
+from rn50med.losses import ClassCounts
 from rn50med.parts import Part
 
 __all__ = ["UNKNOWN", "Columns", "Row", "Task"]
@@ -31,12 +32,19 @@ class Task(Part, ABC):
     """What is predicted of an image. A subclass is a frozen dataclass."""
 
     monitor: ClassVar[str] = "auroc"
-    """The figure of val by which the best epoch is chosen; more is better."""
+    """The figure of val by which the best epoch is chosen."""
+
+    monitor_mode: ClassVar[Literal["max", "min"]] = "max"
+    """Whether more of that figure is better, or less."""
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """Names of the classes or findings, in the one order used everywhere."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a report has to know besides kind and classes, in plain types; mostly nothing."""
+        return {}
 
     @property
     @abstractmethod
@@ -50,7 +58,7 @@ class Task(Part, ABC):
 
     @property
     def num_outputs(self) -> int:
-        """Number of logits, K; one per probability."""
+        """Number of the network's logits; one per probability."""
         return len(self.probability_names)
 
     @property
@@ -95,6 +103,14 @@ class Task(Part, ABC):
         ``{"labels": {name: {"positive": n, "negative": n, "unknown": n, "unknown_is": policy}}}``.
         """
 
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return what a loss of `rn50med.losses` has to know of train; None where none of them can be had.
+
+        Args:
+            rows: Of train, and of no other split, without fault.
+        """
+        return None
+
     @abstractmethod
     def absent(self, rows: Sequence[Row]) -> dict[str, str]:
         """Return the classes or labels that cannot be learnt or judged on these rows, and what is absent.
@@ -135,9 +151,24 @@ class Task(Part, ABC):
         """Return probabilities, one column per probability that a prediction file holds.
 
         Shape:
-            - logits: ``(B, K)``.
+            - logits: ``(B, num_outputs)``.
             - output: ``(B, 1)`` for `Binary`, else ``(B, K)``.
         """
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return the logits of a prediction file, one per probability: mostly those of the network.
+
+        A temperature divides them, and a heat map shows what raises one of them.
+
+        Shape:
+            - logits: ``(B, num_outputs)``.
+            - output: that of `probabilities`.
+        """
+        return logits
+
+    def of_class_logits(self, logits: Tensor) -> Tensor:
+        """Return probabilities from `class_logits`, divided by a temperature or not; the same shape."""
+        return self.probabilities(logits)
 
     @abstractmethod
     def call_columns(self, probability: NDArray[np.float64], point: Thresholds) -> Columns:
@@ -202,12 +233,19 @@ class Task(Part, ABC):
         """Whether the probabilities of an image have a sum of 1."""
         return not self.target_shape and len(self.probability_names) > 1
 
+    def stored_logits(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return `class_logits` in 64-bit, rounded as a prediction file holds them."""
+        given = torch.from_numpy(np.array(logits, np.float64))
+        found = self.class_logits(given)
+        return logits if found is given else stored(found.numpy())
+
     def stored_probabilities(
         self, logits: NDArray[np.float64], temperature: Temperature | None = None
     ) -> NDArray[np.float64]:
         """Return probabilities in 64-bit, rounded as a prediction file holds them."""
-        scaled = np.array(logits, np.float64) if temperature is None else temperature.scaled(logits)
-        return stored(self.probabilities(torch.from_numpy(scaled)).numpy())
+        kept = self.stored_logits(logits)
+        scaled = np.array(kept, np.float64) if temperature is None else temperature.scaled(kept)
+        return stored(self.of_class_logits(torch.from_numpy(scaled)).numpy())
 
     def output_columns(
         self,
@@ -223,7 +261,8 @@ class Task(Part, ABC):
         """
         probability = self.stored_probabilities(logits, temperature)
         columns: Columns = {f"prob_{n}": probability[:, i] for i, n in enumerate(self.probability_names)}
-        columns |= {f"logit_{n}": logits[:, i] for i, n in enumerate(self.probability_names)}
+        kept = self.stored_logits(logits)
+        columns |= {f"logit_{n}": kept[:, i] for i, n in enumerate(self.probability_names)}
         return columns | self.case_calls(probability, point, membership)
 
     def case_calls(

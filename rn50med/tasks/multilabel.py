@@ -22,6 +22,7 @@ from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, 
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
+from rn50med.losses import ClassCounts
 from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
 from rn50med.tasks.one_column import check_names
 
@@ -133,6 +134,10 @@ class MultiLabel(Task):
             found = {"positive": raw.count(1), "negative": raw.count(0), "unknown": raw.count(UNKNOWN)}
             labels[name] = found | {"unknown_is": self.policy(name)}
         return {"classes": {name: found["positive"] for name, found in labels.items()}, "labels": labels}
+
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return how many rows have each label, once unknown ones are encoded, and how many lack it."""
+        return ClassCounts.of(self.strata(rows), len(self.labels), exclusive=False)
 
     def absent(self, rows: Sequence[Row]) -> dict[str, str]:
         """Return the labels without a positive or without a negative image, once unknown ones are encoded."""

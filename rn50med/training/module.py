@@ -263,7 +263,8 @@ class FineTuneModule(LightningModule):
         """
         from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
 
-        return default_callbacks(f"val/{self.task.monitor}", self.patience, folder)
+        task = self.task
+        return default_callbacks(f"val/{task.monitor}", self.patience, folder, task.monitor_mode)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""

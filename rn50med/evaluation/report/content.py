@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rn50med.errors import listed
+from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.report.facts import SPLITS, Facts
 from rn50med.evaluation.report.predicted import Predicted
@@ -21,13 +22,15 @@ class Headline:
     """The one figure that stands first.
 
     Args:
+        name: Of the figure.
         split: Where it was computed.
-        value: The AUROC.
+        value: The figure.
         interval: Its 95 % interval, or nothing.
         meaning: What it says, a sentence, or why it is undefined.
         basis: Images and patients behind it.
     """
 
+    name: str
     split: str
     value: str
     interval: str
@@ -100,28 +103,34 @@ def headline(facts: Facts) -> Headline | None:
         facts: Of the run.
     """
     split = main_split(facts)
-    figure = facts.figures[split].get("auroc") if split else None
+    figure = facts.figures[split].get(facts.watched) if split else None
     if split is None or figure is None:
         return None
-    if not math.isfinite(figure.value):
-        meaning = f"It is undefined: {figure.reason or 'the classes do not occur'}."
-    elif facts.positive is not None:
-        meaning = (
-            f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
-            f"given the higher probability in {100 * figure.value:.1f} % of cases."
-        )
-    else:
-        meaning = "The mean over the classes, each told apart from all others."
-        if facts.multilabel:
-            meaning = f"The mean over the labels, each on the {facts.unit.word()} where it is known."
-        if figure.reason:
-            meaning = f"The {figure.reason}."
     basis = f"{figure.n} {facts.unit.word(figure.n)}"
     if facts.audit.get("patients_are_images"):
         basis += ", each taken for its own patient"
     elif split in facts.predicted:
         basis += _behind(facts, facts.predicted[split])
-    return Headline(split, number(figure.value), interval(figure), meaning, basis)
+    value, meaning = number(figure.value), _meaning(facts, figure)
+    return Headline(label(facts.watched), split, value, interval(figure), meaning, basis)
+
+
+def _meaning(facts: Facts, figure: Figure) -> str:
+    """Return what the headline says, or why it is undefined."""
+    if not math.isfinite(figure.value):
+        return f"It is undefined: {figure.reason or 'the classes do not occur'}."
+    if facts.positive is not None:
+        return (
+            f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
+            f"given the higher probability in {100 * figure.value:.1f} % of cases."
+        )
+    if figure.reason:
+        return f"The {figure.reason}."
+    if facts.ordered:
+        return "How well more than a grade is told from no more than it: the mean over the grades."
+    if facts.multilabel:
+        return f"The mean over the labels, each on the {facts.unit.word()} where it is known."
+    return "The mean over the classes, each told apart from all others."
 
 
 def _behind(facts: Facts, predicted: Predicted) -> str:

@@ -58,6 +58,16 @@ class Facts:
         """Whether the images come from the built-in generator."""
         return bool(self.audit.get("synthetic", False))
 
+    @property
+    def watched(self) -> str:
+        """Key of the figure that chose the epoch and stands first."""
+        return str((self.environment.get("task") or {}).get("watched") or "auroc")
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the classes are grades, of which the median is called."""
+        return bool((self.environment.get("task") or {}).get("ordered", False))
+
     def point_of(self, name: str) -> OperatingPoint | None:
         """Return the operating point of a label, or that of a binary task.
 
