@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         MultiScaleHead,
     )
     from rn50med.recipe import load_recipe
-    from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Ordinal, Task
+    from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Ordinal, Regression, Task
     from rn50med.training.module import FineTuneModule
     from rn50med.training.run import Run
 
@@ -79,6 +79,7 @@ __all__ = [
     "Ordinal",
     "Radiograph",
     "Reader",
+    "Regression",
     "ResNet50",
     "Rn50MedError",
     "Run",
@@ -128,7 +129,7 @@ def _home(name: str) -> str | None:
             "MultiScaleHead",
         ),
         "rn50med.recipe": ("load_recipe",),
-        "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Ordinal", "Task"),
+        "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Task"),
         "rn50med.training.module": ("FineTuneModule",),
         "rn50med.training.run": ("Run",),
     }

@@ -10,6 +10,8 @@ from rn50med.errors import NumericalError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Targets = NDArray[np.int64 | np.float64]
+"""Class numbers, findings that are 0, 1 or unknown, or numbers on a scale, which are always known."""
 
 UNKNOWN = -100
 """Target of a label that nobody ruled on: PyTorch's ``ignore_index``."""

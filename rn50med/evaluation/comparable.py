@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of
 from rn50med.evaluation.bootstrap import outcome_pattern
+from rn50med.evaluation.figures_regression import KEYS, ErrorSums
 from rn50med.evaluation.prediction_file import PredictionFile
 from rn50med.evaluation.resamples import Ranking, quotient
 from rn50med.evaluation.scoring import squared_errors, surprises
@@ -86,6 +88,8 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
         array([0.5 , 0.75])
     """
     index, patients = patients_of(run.patients)
+    if run.continuous:
+        return _of_values(run)
     if run.several:
         return _of_labels(run, index, patients)
     findings = [
@@ -107,9 +111,18 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
     return {
         "auroc": _mean_auroc(each, run.names, patients, strata, len(run)),
         "accuracy": Comparable(right, None, len(run), patients),
-        **_errors("", run.probabilities, run.target, index, patients),
+        **_errors("", run.probabilities, run.target.astype(np.int64), index, patients),
         **_by_kind(each, run.names),
     }
+
+
+def _of_values(run: PredictionFile) -> dict[str, Comparable]:
+    sums = ErrorSums.of(run.probabilities[:, 0], run.target.astype(np.float64), run.patients)
+    return {key: Comparable(partial(_one_of, sums, key), None, len(run)) for key in KEYS}
+
+
+def _one_of(sums: ErrorSums, key: str, counts: Floats) -> Floats:
+    return sums.figures(counts)[key]
 
 
 def _of_labels(run: PredictionFile, index: Ints, patients: int) -> dict[str, Comparable]:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 
-from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, patients_of
+from rn50med.evaluation.arrays import UNKNOWN, Floats, Targets, patients_of
 from rn50med.evaluation.bootstrap import RESAMPLES, draws, percentile_figure
 from rn50med.evaluation.comparable import comparable
 from rn50med.evaluation.figure import Figure, undefined
@@ -28,6 +28,11 @@ NOTE = (
 
 # A temperature outside says that val has no optimum: it is told apart without a fault, or not at all.
 _COLDEST, _HOTTEST = 0.02, 50.0
+
+VALUES_NOTE = (
+    "Secondary. The folds' models differ, and each said what it said. The intervals are of patients alone, "
+    "as if the folds had one model."
+)
 
 
 def pooled(
@@ -46,7 +51,7 @@ def pooled(
     scaled = [scaled_by(run, each) for (_, run), each in zip(folds, temperatures, strict=True)]
     figures = _figures(joined(scaled), resamples)
     return {
-        "note": NOTE,
+        "note": VALUES_NOTE if folds[0][0].continuous else NOTE,
         "temperatures": [stored(each).tolist() for each in temperatures],
         "figures": {key: figure.as_json() for key, figure in figures.items()},
     }
@@ -73,6 +78,8 @@ def scaled_by(run: PredictionFile, temperatures: Floats) -> PredictionFile:
         run: The predictions; their calls are left as they are.
         temperatures: One, or one for each label.
     """
+    if run.continuous:
+        return run
     return replace(run, probabilities=_probabilities(run, run.logits / temperatures))
 
 
@@ -87,6 +94,8 @@ def temperatures_of(val: PredictionFile) -> Floats:
     Source:
         Guo et al., *On calibration of modern neural networks*, ICML 2017, section 4.2. arXiv:1706.04599
     """
+    if val.continuous:
+        return np.ones(1)
     if not val.several:
         return np.array([_temperature(val, val.target)])
     found = []
@@ -103,7 +112,7 @@ def temperatures_of(val: PredictionFile) -> Floats:
     return np.array(found)
 
 
-def _temperature(val: PredictionFile, target: Ints) -> float:
+def _temperature(val: PredictionFile, target: Targets) -> float:
     if (_probabilities(val, val.logits).argmax(axis=1) == target).all() or len(np.unique(target)) < 2:
         return 1.0
 

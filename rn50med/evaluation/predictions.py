@@ -12,22 +12,28 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from rn50med.evaluation.arrays import Targets
+
 SIGNIFICANT_DIGITS = 9
 """Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
 
+_TARGET_DIGITS = 7
+"""Digits of a number that 32 bits, in which a batch holds it, do not spoil: 12.3 stays 12.3."""
 
-def stored(values: NDArray[Any]) -> NDArray[np.float64]:
+
+def stored(values: NDArray[Any], digits: int = SIGNIFICANT_DIGITS) -> NDArray[np.float64]:
     """Round numbers to what a prediction file holds, so that file and memory give equal figures.
 
     Args:
         values: Any numbers.
+        digits: That are kept.
 
     Example:
         >>> stored(np.array([1 / 3]))
         array([0.33333333])
     """
     wide = np.asarray(values, dtype=np.float64)
-    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in wide.ravel()]
+    flat = [float(f"{value:.{digits}g}") for value in wide.ravel()]
     return np.array(flat, dtype=np.float64).reshape(np.shape(values))
 
 
@@ -43,7 +49,7 @@ class Predictions:
 
     index: NDArray[np.int64]
     logits: NDArray[np.float64]
-    target: NDArray[np.int64]
+    target: Targets
 
 
 class PredictionTable(Metric):
@@ -55,11 +61,12 @@ class PredictionTable(Metric):
     Args:
         num_outputs: Number of logits, K.
         target_shape: Shape of one image's target: ``()``, or ``(L,)`` for several labels.
+        continuous: Whether targets are numbers on a scale.
 
     Shape:
         - index: ``(B,)``, integer.
         - logits: ``(B, K)``.
-        - target: ``(B,)`` or ``(B, L)``, integer.
+        - target: ``(B,)`` or ``(B, L)``, integer; float where continuous.
     """
 
     full_state_update = False
@@ -67,10 +74,13 @@ class PredictionTable(Metric):
     logits: list[Tensor]
     target: list[Tensor]
 
-    def __init__(self, num_outputs: int, target_shape: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, num_outputs: int, target_shape: tuple[int, ...] = (), continuous: bool = False
+    ) -> None:
         super().__init__()
         self.num_outputs = num_outputs
         self.target_shape = target_shape
+        self.continuous = continuous
         for name in ("index", "logits", "target"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -78,7 +88,7 @@ class PredictionTable(Metric):
         """Add a batch."""
         self.index.append(index.detach())
         self.logits.append(logits.detach().float())
-        self.target.append(target.detach())
+        self.target.append(target.detach().float() if self.continuous else target.detach())
 
     def compute(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return index, logits and target of all ranks' images, each once, ordered by index."""
@@ -100,8 +110,9 @@ class PredictionTable(Metric):
         index, logits, target = self.compute()
         if not index.numel():
             raise ValueError("predictions: no image was seen; run validation or test first.")
+        found = target.cpu().numpy().reshape(index.numel(), *self.target_shape)
         return Predictions(
             np.atleast_1d(index.cpu().numpy()).astype(np.int64),
             stored(logits.cpu().numpy().reshape(-1, self.num_outputs)),
-            target.cpu().numpy().reshape(index.numel(), *self.target_shape).astype(np.int64),
+            stored(found, _TARGET_DIGITS) if self.continuous else found.astype(np.int64),
         )

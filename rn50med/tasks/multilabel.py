@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError, listed, nearest
+from rn50med.evaluation.arrays import Targets
 from rn50med.evaluation.calibration import calibration_of
 from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
@@ -190,7 +191,7 @@ class MultiLabel(Task):
         called = np.where(probability >= np.array(halves), "1", "0")
         return {f"call_{name}": called[:, k] for k, name in enumerate(self.labels)}
 
-    def target_columns(self, target: NDArray[np.int64]) -> Columns:
+    def target_columns(self, target: Targets) -> Columns:
         """Return ``1``, ``0``, or nothing where a label is unknown."""
         cells = np.where(target == UNKNOWN, "", np.where(target == 1, "1", "0"))
         return {f"target_{name}": cells[:, k] for k, name in enumerate(self.labels)}

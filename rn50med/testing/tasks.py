@@ -25,9 +25,10 @@ def check_task(task: Task) -> None:
 
     Its imagined patients have labels without fault, nonsense has one, targets have the shape that it says.
     Its loss is the mean over a batch, finite, and lower after a step along its gradient. Its probabilities
-    lie in [0, 1] and do not depend on the other images of a batch. Its columns of a prediction file have
-    the names and length they should, its figures hold the one it is chosen by, what it calls by survives
-    a checkpoint, and a checkpoint can rebuild it.
+    lie in [0, 1], unless it says numbers, follow from the logits of a prediction file, and do not depend on
+    the other images of a batch. Its columns of a prediction file have the names and length they should, its
+    figures hold the one it is chosen by, what it calls by survives a checkpoint, and a checkpoint can rebuild
+    it.
 
     Args:
         task: One with any options.
@@ -46,7 +47,7 @@ def check_task(task: Task) -> None:
     require(rebuilt == task, f"{where}: rebuilt from a checkpoint it is another; keep all in its arguments.")
     require(deepcopy(task) == task, f"{where}: a copy, as a worker process gets it, is another.")
     rows = _check_labels(task, where)
-    target = torch.from_numpy(task.strata(rows))
+    target = torch.from_numpy(task.targets(rows))
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(_IMAGES, task.num_outputs, generator=generator, dtype=torch.float64)
     _check_loss(task, logits, target, where)
@@ -72,7 +73,14 @@ def _check_labels(task: Task, where: str) -> list[dict[str, str]]:
     wanted = (_IMAGES, *task.target_shape)
     found = np.array([task.encode(row) for row in rows]).shape
     require(found == wanted, f"{where}: targets have the shape {found}; target_shape promises {wanted}.")
-    require(task.strata(rows).shape == wanted, f"{where}: strata are not of the targets' shape.")
+    require(task.targets(rows).shape == wanted, f"{where}: targets of all rows have another shape.")
+    strata = task.strata(rows)
+    require(strata.shape == wanted, f"{where}: strata are not of the targets' shape.")
+    named = strata.ndim == 2 or (0 <= strata.min() and strata.max() < len(task.strata_names))
+    require(bool(named), f"{where}: strata run to {strata.max()}, with names for {len(task.strata_names)}.")
+    shares = task.class_counts(rows)
+    fits = shares is None or shares.num_outputs == task.num_outputs
+    require(fits, f"{where}: counts classes for another number of logits than {task.num_outputs}.")
     counted = tuple(task.counts(rows)["classes"])
     require(counted == task.classes, f"{where}: counts {counted}; it has to count {task.classes}.")
     require(not task.absent(rows), f"{where}: no imagined patient has {task.untrained(rows)}.")
@@ -99,10 +107,12 @@ def _check_probabilities(task: Task, logits: Tensor, where: str) -> None:
     probability = task.probabilities(logits)
     found, wanted = tuple(probability.shape), (_IMAGES, len(task.probability_names))
     require(found == wanted, f"{where}: its probabilities are {found}; they have to be {wanted}.")
-    inside = bool(((probability >= 0) & (probability <= 1)).all())
+    inside = task.continuous or bool(((probability >= 0) & (probability <= 1)).all())
     require(inside, f"{where}: has probabilities outside [0, 1].")
     alone = torch.cat([task.probabilities(row[None]) for row in logits])
     require(torch.allclose(alone, probability), f"{where}: a probability depends on the rest of its batch.")
+    filed = task.of_class_logits(task.class_logits(logits))
+    require(torch.allclose(filed, probability), f"{where}: its class logits have other probabilities.")
 
 
 def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
@@ -113,7 +123,8 @@ def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
     logits = predictions.logits.copy()
     logits[0] = np.nan  # an image that could not be read
     said, targets = task.output_columns(logits, point, temperature), task.target_columns(predictions.target)
-    wanted = [f"{kind}_{name}" for kind in ("prob", "logit") for name in task.probability_names]
+    scores = [] if task.continuous else [f"logit_{name}" for name in task.probability_names]
+    wanted = [*task.said_columns, *scores]
     require(
         set(wanted) <= set(said), f"{where}: its prediction file lacks {sorted(set(wanted) - set(said))}."
     )
@@ -122,7 +133,7 @@ def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
     lengths = {name: len(column) for name, column in columns.items() if len(column) != _IMAGES}
     require(not lengths, f"{where}: columns of another length than {_IMAGES}: {lengths}.")
     calls = {name: column for name, column in said.items() if name not in wanted}
-    require(bool(calls), f"{where}: calls nothing; give a column of calls.")
+    require(bool(calls) or task.continuous, f"{where}: calls nothing; give a column of calls.")
     blank = all(column[0] == "" and (column[1:] != "").all() for column in calls.values())
     require(blank, f"{where}: calls have to be empty where logits are nan, and only there.")
 

@@ -99,7 +99,8 @@ class FineTuneModule(LightningModule):
         self.predictions: dict[str, Predictions] = {}
         self.cases: dict[str, Cases] = {}
         self._tables = {
-            split: PredictionTable(task.num_outputs, task.target_shape) for split in ("val", "test")
+            split: PredictionTable(task.num_outputs, task.target_shape, task.continuous)
+            for split in ("val", "test")
         }
         self._trained = False
         self.specification: Specification = {

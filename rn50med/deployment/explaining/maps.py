@@ -125,7 +125,8 @@ def column_of(task: Task, target: str) -> tuple[int, int]:
         return task.probability_names.index(target), 1
     if target in task.classes:  # the negative one of two that share a logit
         return 0, -1
-    raise RecipeError(unknown("class", target, task.classes, f"Give one of {', '.join(task.classes)}."))
+    known = task.classes or task.probability_names
+    raise RecipeError(unknown("class", target, known, f"Give one of {', '.join(known)}."))
 
 
 @contextmanager

@@ -135,9 +135,11 @@ def not_done(facts: Facts) -> tuple[str, ...]:
             "intervals are too narrow and the splits may share patients."
         )
     absent += [_BY_FILE[name] for name in facts.missing]
-    if not any(predicted.columns for predicted in facts.predicted.values()):
+    beside = [each.columns for each in facts.predicted.values()]
+    if not any(beside + [each.columns for each in facts.values.values()]):
         absent.append(_NO_GROUPS)
     if facts.predicted and not any(predicted.lines.size for predicted in facts.predicted.values()):
         absent.append(_NO_LINES)
     counted = facts.environment.get("test_openings") is not None or "test" not in facts.figures
-    return (*absent, *_NEVER_DONE, *(() if counted else (_NOT_COUNTED,)))
+    never = [each for each in _NEVER_DONE if not (facts.values and each.startswith("No calibration"))]
+    return (*absent, *never, *(() if counted else (_NOT_COUNTED,)))

@@ -13,10 +13,11 @@ from rn50med.evaluation.report import charts, conduct, content
 from rn50med.evaluation.report.details import details
 from rn50med.evaluation.report.facts import Facts, read_facts
 from rn50med.evaluation.report.labels import labels
+from rn50med.evaluation.report.values import values_part
 from rn50med.evaluation.report.wording import markdown
 
 _PAGE, _CARD = "template.html.jinja", "model_card.md.jinja"
-_DETAILS = "details.html.jinja"  # a part of the page
+_DETAILS, _VALUES = "details.html.jinja", "values.html.jinja"  # parts of the page
 
 
 def write_report(folder: Path) -> None:
@@ -60,6 +61,7 @@ def _context(facts: Facts) -> dict[str, object]:
         "data": content.data_rows(facts),
         "findings": content.findings(facts),
         "labels": labels(facts),
+        "values": values_part(facts),
         "confusion": content.confusion(facts),
         "training": conduct.training_rows(facts),
         "not_done": conduct.not_done(facts),
@@ -105,5 +107,5 @@ def model_card(facts: Facts) -> str:
 def _templates() -> DictLoader:
     here = files("rn50med.evaluation.report")
     return DictLoader(
-        {name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _DETAILS, _CARD)}
+        {name: here.joinpath(name).read_text(encoding="utf-8") for name in (_PAGE, _DETAILS, _VALUES, _CARD)}
     )

@@ -10,6 +10,14 @@ from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.figure import Figure
 
 _LABELS = {
+    "mae": "Mean absolute error (lower is better)",
+    "mae_train_median": "The same of always saying the median of train",
+    "rmse": "Root mean squared error (lower is better)",
+    "bias": "Mean error, said less true (0 is best)",
+    "loa_low": "Limits of agreement, lower",
+    "loa_high": "Limits of agreement, upper",
+    "r2": "R² (1 is best, 0 is that of the mean)",
+    "pearson": "Correlation with the truth",
     "auroc_above": "AUROC of more than a grade",
     "auroc": "AUROC",
     "auprc": "AUPRC (average precision)",
