@@ -95,7 +95,7 @@ def test_the_check_of_the_data_names_the_row_of_a_wrong_number(film_table: FilmT
     film_table.cells["age"] = [str(12 + k) for k in range(len(film_table.cells))]
     film_table.put(5, "age", "300")
     data = ManifestDataModule(str(film_table.path), task=TASK, transforms=Radiograph(size=32))
-    with pytest.raises(DataError, match=r"line 5.*'300' in column 'age' lies outside 0 to 228 months"):
+    with pytest.raises(DataError, match=r"row 5: '300' in column 'age' lies outside 0 to 228 months"):
         data.prepared  # noqa: B018
 
 
@@ -104,7 +104,7 @@ def test_what_is_said_lies_on_the_scale_and_clipping_makes_no_error_larger() -> 
     said = TASK.probabilities(logits)[:, 0]
     assert said.min() == 0
     assert said.max() == 228
-    assert said[20] == 114
+    assert said[20].item() == pytest.approx(114)
     free = 114 + 228 * logits[:, 0]
     for true in (0.0, 50.0, 228.0):
         assert ((said - true).abs() <= (free - true).abs()).all()
@@ -301,7 +301,8 @@ def test_a_step_of_training_lowers_the_loss_and_a_checkpoint_says_the_same(tmp_p
     assert kept.temperature is None
     said = kept.predict_step({"image": images}, 0)
     assert said.shape == (8, 1)
-    assert torch.equal(said, module.eval().predict_step({"image": images}, 0))
+    again = module.eval().predict_step({"image": images}, 0)
+    assert torch.allclose(said, again, atol=0.01)  # of months: memory is laid out otherwise
 
 
 def made_up(folder: Path, noise: float = 0.0) -> Path:
@@ -332,11 +333,12 @@ def test_the_report_shows_a_number_and_leaves_out_what_is_of_classes(tmp_path: P
 
 def test_a_quarter_of_fewer_than_ten_patients_is_not_shown() -> None:
     random = np.random.default_rng(0)
-    target = random.uniform(0, 100, 36)
-    said, cells = target + random.normal(0, 5, 36), [f"{value:.17g}" for value in target]
-    rows = value_subgroups(cells, said, target, np.arange(36), "true value")
+    target = random.uniform(0, 100, 24)
+    said, cells = target + random.normal(0, 5, 24), [f"{value:.17g}" for value in target]
+    rows = value_subgroups(cells, said, target, np.arange(24), "true value")
+    assert len(rows) == 4
     assert all(row.suppressed for row in rows)
-    more = value_subgroups(cells * 2, np.tile(said, 2), np.tile(target, 2), np.arange(72), "true value")
+    more = value_subgroups(cells * 4, np.tile(said, 4), np.tile(target, 4), np.arange(96), "true value")
     assert not any(row.suppressed for row in more)
 
 
@@ -380,7 +382,7 @@ def test_folds_are_pooled_without_a_temperature(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_recipe_learns_the_number_of_the_phantom(command_line: Callable[..., Outcome]) -> None:
-    """From random weights, 32 px: half of the error of saying the median, or less; and it predicts and explains."""
+    """From random weights, 32 px: half of the error of saying the median of train, or less."""
     outcome = command_line(
         "fit", "--recipe", "bone_age", "--model.backbone.weights", "none",
         "--data.transforms.size", "32", "--trainer.accelerator", "cpu",

@@ -76,7 +76,7 @@ def _check_labels(task: Task, where: str) -> list[dict[str, str]]:
     require(task.targets(rows).shape == wanted, f"{where}: targets of all rows have another shape.")
     strata = task.strata(rows)
     require(strata.shape == wanted, f"{where}: strata are not of the targets' shape.")
-    named = strata.ndim == 2 or (0 <= strata.min() and strata.max() < len(task.strata_names))
+    named = strata.ndim == 2 or (strata.min() >= 0 and strata.max() < len(task.strata_names))
     require(bool(named), f"{where}: strata run to {strata.max()}, with names for {len(task.strata_names)}.")
     shares = task.class_counts(rows)
     fits = shares is None or shares.num_outputs == task.num_outputs
