@@ -43,6 +43,7 @@ class Ordinal(MultiClass):
         conditional probabilities*, Pattern Analysis and Applications 2023; arXiv:2111.08851.
 
     Example:
+        >>> import torch
         >>> task = Ordinal(names=("none", "mild", "severe"))
         >>> task.probabilities(torch.zeros(1, 2)).tolist()
         [[0.5, 0.25, 0.25]]
