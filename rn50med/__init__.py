@@ -29,10 +29,19 @@ if TYPE_CHECKING:
     from rn50med.deployment.explain import Asked, explain
     from rn50med.deployment.predict import predict
     from rn50med.errors import Rn50MedError
+    from rn50med.losses import Asymmetric, ClassCounts, CrossEntropy, Focal, LogitAdjusted, Loss
     from rn50med.model.backbone import ResNet50
-    from rn50med.model.heads import Head, LinearHead
+    from rn50med.model.heads import (
+        AttentionHead,
+        CosineHead,
+        GeMHead,
+        Head,
+        LinearHead,
+        MLPHead,
+        MultiScaleHead,
+    )
     from rn50med.recipe import load_recipe
-    from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
+    from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Ordinal, Regression, Task
     from rn50med.training.module import FineTuneModule
     from rn50med.training.regularisation import Regularisation
     from rn50med.training.run import Run
@@ -42,23 +51,36 @@ __version__ = "0.1.0"
 __all__ = [
     "UNKNOWN",
     "Asked",
+    "Asymmetric",
+    "AttentionHead",
     "Binary",
     "CTSlice",
+    "ClassCounts",
     "Columns",
+    "CosineHead",
+    "CrossEntropy",
     "Dermoscopy",
     "FineTuneModule",
+    "Focal",
     "Fundus",
+    "GeMHead",
     "Head",
     "Histology",
     "LinearHead",
+    "LogitAdjusted",
+    "Loss",
+    "MLPHead",
     "MRISlice",
     "Mammogram",
     "Manifest",
     "ManifestDataModule",
     "MultiClass",
     "MultiLabel",
+    "MultiScaleHead",
+    "Ordinal",
     "Radiograph",
     "Reader",
+    "Regression",
     "Regularisation",
     "ResNet50",
     "Rn50MedError",
@@ -97,10 +119,19 @@ def _home(name: str) -> str | None:
         "rn50med.deployment.explain": ("Asked", "explain"),
         "rn50med.deployment.predict": ("predict",),
         "rn50med.errors": ("Rn50MedError",),
+        "rn50med.losses": ("Asymmetric", "ClassCounts", "CrossEntropy", "Focal", "LogitAdjusted", "Loss"),
         "rn50med.model.backbone": ("ResNet50",),
-        "rn50med.model.heads": ("Head", "LinearHead"),
+        "rn50med.model.heads": (
+            "AttentionHead",
+            "CosineHead",
+            "GeMHead",
+            "Head",
+            "LinearHead",
+            "MLPHead",
+            "MultiScaleHead",
+        ),
         "rn50med.recipe": ("load_recipe",),
-        "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Task"),
+        "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Task"),
         "rn50med.training.module": ("FineTuneModule",),
         "rn50med.training.regularisation": ("Regularisation",),
         "rn50med.training.run": ("Run",),

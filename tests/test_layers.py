@@ -15,6 +15,7 @@ FLOORS = (
     ("network", "parts", "strict_yaml"),
     ("recipe", "plugins"),
     ("evaluation",),
+    ("losses",),
     ("tasks",),
     ("data", "model"),
     ("training", "testing"),

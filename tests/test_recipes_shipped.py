@@ -28,8 +28,8 @@ every_recipe = pytest.mark.parametrize("name", RECIPES)
 
 def test_the_recipes_that_were_promised_are_there() -> None:
     assert set(RECIPES) >= {
-        "brain_mri", "breast_ultrasound", "chest_xray", "chest_xray_findings", "diabetic_retinopathy",
-        "histopathology", "skin_lesion",
+        "bone_age", "brain_mri", "breast_ultrasound", "chest_xray", "chest_xray_findings",
+        "diabetic_retinopathy", "histopathology", "skin_lesion",
     }  # fmt: skip
 
 
@@ -103,4 +103,8 @@ def test_every_other_recipe_trains_on_the_phantom(command_line: CommandLine, nam
 def test_a_recipe_learns_from_the_phantom_as_it_is_shipped(command_line: CommandLine, name: str) -> None:
     """From random weights: what it reaches is better than chance."""
     metrics = trained(command_line, name, "--model.backbone.weights", "none")
-    assert metrics["test"]["auroc"]["value"] > 0.55
+    test = {key: figure["value"] for key, figure in metrics["test"].items()}
+    if "mae" in test:  # of a number: its own chance
+        assert test["mae"] < 0.9 * test["mae_train_median"]
+    else:
+        assert test["auroc"] > 0.55

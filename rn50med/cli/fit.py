@@ -113,7 +113,7 @@ def table(metrics: Mapping[str, Any]) -> str:
     splits = [split for split in ("val", "test") if split in metrics]
     every = list(dict.fromkeys(name for split in splits for name in metrics[split]))
     # of many labels, each with ten figures, the most telling one
-    names = [n for n in every if "/" not in n or n.startswith("auroc/")] if len(every) > MOST_ROWS else every
+    names = [n for n in every if "/" not in n or n.startswith("auroc")] if len(every) > MOST_ROWS else every
     width = max(len(name) for name in names)
     head = f"{'':<{width}}  " + "  ".join(f"{split + ' (95 % interval)':<24}" for split in splits)
     lines = [head.rstrip()]

@@ -82,7 +82,7 @@ class ManifestDataModule(LightningDataModule):
 
     Shape:
         - image: ``(B, C, S, S)``, 32-bit float.
-        - target: ``(B,)``, integer; ``(B, L)`` for several labels.
+        - target: ``(B,)``, integer; ``(B, L)`` for several labels; ``(B,)``, float, for a number.
         - index: ``(B,)``, integer.
     """
 
@@ -194,7 +194,8 @@ class ManifestDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Read and check everything, once."""
         rows = self.manifest.rows()
-        self._targets = torch.from_numpy(self.task.strata(rows))
+        targets = torch.from_numpy(self.task.targets(rows))
+        self._targets = targets.float() if self.task.continuous else targets  # not every device has 64 bits
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of the manifest that belong to a split.

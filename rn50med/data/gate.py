@@ -221,7 +221,7 @@ class Gate:
             return [split or "test" for split in given], origin, []
         elif self.unsplit == "train":
             given = [split or "train" for split in given]
-        strata = Strata.of(self.task.strata(manifest.rows()), self.task.classes)
+        strata = Strata.of(self.task.strata(manifest.rows()), self.task.strata_names)
         pixels = [each.pixels for each in seen]
         groups = connected_groups(manifest.column("patient"), pixels, study_keys(manifest))
         made = make_splits(self.plan, given, strata, groups, manifest.column("image"), self.seed)

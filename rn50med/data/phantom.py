@@ -110,7 +110,14 @@ class _Style:
         return np.asarray(self.sign * math.sqrt(2 / self.waves) * total)
 
 
-def draw_film(seed: int, patient: int, film: int, findings: Collection[int], size: int = 256) -> PhantomFilm:
+def draw_film(
+    seed: int,
+    patient: int,
+    film: int,
+    findings: Collection[int],
+    size: int = 256,
+    growth: float | None = None,
+) -> PhantomFilm:
     """Draw one film of one patient.
 
     The same arguments give the same film, whatever was drawn before. Another film of the
@@ -124,6 +131,8 @@ def draw_film(seed: int, patient: int, film: int, findings: Collection[int], siz
         findings: Numbers of the findings to show, each 0 or more. The first fifteen differ in
             pattern or scale; later ones only in angle and arrangement.
         size: Height and width in pixels, 32 or more; the film looks alike at every size.
+        growth: How large the heart is for this chest, in [0, 1]; None leaves it to the patient, as anatomy
+            has it.
 
     Raises:
         DataError: If an argument is out of range.
@@ -133,11 +142,11 @@ def draw_film(seed: int, patient: int, film: int, findings: Collection[int], siz
         >>> film.pixels.shape, sorted(film.boxes)
         ((64, 64), [0])
     """
-    _check(seed, patient, film, findings, size)
+    _check(seed, patient, film, findings, size, growth)
     position = _position(_stream(seed, _POSITION, patient, film), size)
     x, y = position.grid()
     anatomy = _stream(seed, _ANATOMY, patient)
-    thorax = Thorax.of(anatomy)
+    thorax = Thorax.of(anatomy) if growth is None else Thorax.of(anatomy).grown(growth)
     absorbed = density(thorax, anatomy, position, x, y)
     absorbed += _opacities(thorax, _stream(seed, _OPACITIES, patient, film), x, y)
     exposure = _stream(seed, _EXPOSURE, patient, film)
@@ -186,12 +195,15 @@ def cohort(seed: int, train: int = 180, val: int = 50, test: int = 100) -> list[
     return rows
 
 
-def _check(seed: int, patient: int, film: int, findings: Collection[int], size: int) -> None:
+def _check(
+    seed: int, patient: int, film: int, findings: Collection[int], size: int, growth: float | None
+) -> None:
     """Refuse arguments that no film can be drawn from."""
     numbers = {"seed": seed, "patient": patient, "film": film}
     faults = [f"{name}={value!r} is negative" for name, value in numbers.items() if value < 0]
     faults += [f"finding {finding!r} is negative" for finding in findings if finding < 0]
     faults += [f"size={size!r} is below 32"] if size < 32 else []
+    faults += [f"growth={growth!r} is outside 0 to 1"] if growth is not None and not 0 <= growth <= 1 else []
     if faults:
         raise DataError(f"phantom film: {', '.join(faults)}; mend the arguments of draw_film().")
 

@@ -8,7 +8,7 @@ that add up along a ray, as attenuation does: about 0 for lung, about 0.5 for so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,16 @@ class Thorax:
             mediastinum=rng.uniform(0.05, 0.075),
             curve=rng.uniform(-0.02, 0.02),
         )
+
+    def grown(self, growth: float) -> Thorax:
+        """Return the same chest with a heart of another size.
+
+        Args:
+            growth: From 0, a third of the chest's width, to 1, two thirds of it.
+        """
+        x, y, _, _ = self.heart
+        across = self.half_width * (0.30 + 0.36 * growth)
+        return replace(self, heart=(x, y, across, 0.10 + 0.08 * growth))
 
     def air(self, x: Field, y: Field) -> Field:
         """Return how much of each point is open lung, in [0, 1].

@@ -42,7 +42,7 @@ def decided_unit(
         return "image"
     unit: UnitName = "patient" if asked == "auto" else asked
     patients, studies = owners(manifest, np.arange(len(manifest)))
-    mixed = uneven(task.strata(manifest.rows()), grouped(unit, patients, studies))
+    mixed = uneven(task.targets(manifest.rows()), grouped(unit, patients, studies))
     if not mixed:
         return "image" if manifest.patients_are_images else unit
     if asked == "auto":

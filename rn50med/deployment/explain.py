@@ -225,7 +225,7 @@ class _Session:
         self.kinds: list[str] = []
         if asked.method != "ig":  # a head that cannot be looked into is refused before anything is written
             blank = torch.zeros(self.transforms.channels, self.transforms.size, self.transforms.size)
-            heat_map(self.module, blank.to(self.device), module.task.classes[-1], asked.method)
+            heat_map(self.module, blank.to(self.device), module.task.probability_names[-1], asked.method)
 
     def explain(self, item: Item) -> Iterator[dict[str, Any]]:
         """Yield the rows of one image."""
@@ -240,7 +240,7 @@ class _Session:
             return
         said = outputs(self.module, logits, [item])
         calls = {name: str(cell[0]) for name, cell in said.items() if name.startswith("call")}
-        probability = np.array([said[f"prob_{name}"][0] for name in self.module.task.probability_names])
+        probability = np.array([said[name][0] for name in self.module.task.said_columns])
         wanted = [self.asked.target] if self.asked.target else targets(self.module.task, calls, probability)
         for target in wanted:
             column, sign = column_of(self.module.task, target)

@@ -99,8 +99,8 @@ def _predict_together(
     runs = [Run(member, {}, load_for_prediction(member)) for member in members]
     frames = [predict(run, images, tables) for run in runs]
     task, first = runs[0].module.task, frames[0]
-    names = [f"prob_{name}" for name in task.probability_names]
-    mean = stored(np.mean([frame[names].to_numpy(dtype=np.float64) for frame in frames], axis=0))
+    names = task.said_columns
+    mean = stored(np.mean([frame[list(names)].to_numpy(dtype=np.float64) for frame in frames], axis=0))
     point = mean_point([run.module.operating_point for run in runs])
     columns: dict[str, Any] = {name: first[name] for name in ("image", "patient")}
     columns |= {name: mean[:, k] for k, name in enumerate(names)}

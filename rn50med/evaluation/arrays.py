@@ -12,6 +12,8 @@ from rn50med.errors import NumericalError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Targets = NDArray[np.int64 | np.float64]
+"""Class numbers, findings that are 0, 1 or unknown, or numbers on a scale, which are always known."""
 
 UNKNOWN = -100
 """Target of a label that nobody ruled on: PyTorch's ``ignore_index``."""
@@ -21,18 +23,19 @@ SIGNIFICANT_DIGITS = 9
 """Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
 
 
-def stored(values: NDArray[Any]) -> NDArray[np.float64]:
+def stored(values: NDArray[Any], digits: int = SIGNIFICANT_DIGITS) -> NDArray[np.float64]:
     """Round numbers to what a prediction file holds, so that file and memory give equal figures.
 
     Args:
         values: Any numbers.
+        digits: That are kept.
 
     Example:
         >>> stored(np.array([1 / 3]))
         array([0.33333333])
     """
     wide = np.asarray(values, dtype=np.float64)
-    flat = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in wide.ravel()]
+    flat = [float(f"{value:.{digits}g}") for value in wide.ravel()]
     return np.array(flat, dtype=np.float64).reshape(np.shape(values))
 
 

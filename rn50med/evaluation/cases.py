@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn50med.errors import DataError
-from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints
+from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, Targets
 
 UnitName = Literal["image", "study", "patient"]
 Combination = Literal["mean", "max"]
@@ -62,13 +62,14 @@ class Cases:
     """What a model said of each case, and what is true: what every figure is computed from.
 
     Args:
-        probability: A column per probability that the task gives, ``(N, P)``.
+        probability: A column per probability that the task gives, ``(N, P)``; the value, ``(N, 1)``, where
+            the target is a number.
         target: As the task encodes it, ``(N,)`` or ``(N, L)``.
         patients: Patient of each case, ``(N,)``.
     """
 
     probability: Floats
-    target: Ints
+    target: Targets
     patients: NDArray[np.str_]
 
 
@@ -183,8 +184,8 @@ def combined(
     return together / together.sum(axis=1, keepdims=True) if exclusive else together
 
 
-def case_targets(target: Ints, grouping: Grouping) -> Ints:
-    """Return the targets of cases: what is known of any of their images.
+def case_targets(target: Targets, grouping: Grouping) -> Targets:
+    """Return the targets of cases: what is known of any of their images; of numbers that of the first.
 
     Args:
         target: Of the images, ``(N,)`` or ``(N, L)``.
@@ -194,12 +195,14 @@ def case_targets(target: Ints, grouping: Grouping) -> Ints:
         >>> case_targets(np.array([[1, -100], [-100, 0]]), Grouping.by(["a", "a"])).tolist()
         [[1, 0]]
     """
+    if target.dtype.kind == "f":
+        return target[grouping.first]
     found = np.full((len(grouping), *target.shape[1:]), UNKNOWN, dtype=np.int64)
     np.maximum.at(found, grouping.index, target)  # UNKNOWN is below every target
     return found
 
 
-def uneven(target: Ints, grouping: Grouping) -> int:
+def uneven(target: Targets, grouping: Grouping) -> int:
     """Return the number of cases whose images do not have the same target, as far as it is known.
 
     Args:
@@ -210,7 +213,8 @@ def uneven(target: Ints, grouping: Grouping) -> int:
         >>> uneven(np.array([0, 1, 1]), Grouping.by(["a", "a", "b"]))
         1
     """
-    differs = (target != UNKNOWN) & (target != case_targets(target, grouping)[grouping.index])
+    known = np.isfinite(target) if target.dtype.kind == "f" else target != UNKNOWN
+    differs = known & (target != case_targets(target, grouping)[grouping.index])
     rows = differs.reshape(len(target), -1).any(axis=1)
     return int(np.unique(grouping.index[rows]).size)
 

@@ -11,6 +11,7 @@ import numpy as np
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of
 from rn50med.evaluation.bootstrap import outcome_pattern
 from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.figures_regression import KEYS, ErrorSums
 from rn50med.evaluation.intervals import auroc_interval, label_auroc_interval, macro_auroc_interval
 from rn50med.evaluation.prediction_file import PredictionFile
 from rn50med.evaluation.proportions import proportion_interval
@@ -92,6 +93,8 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
         array([0.5 , 0.75])
     """
     index, patients = patients_of(run.patients)
+    if run.continuous:
+        return _of_values(run)
     if run.several:
         return _of_labels(run, index, patients)
     findings = [
@@ -115,9 +118,18 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
     return {
         "auroc": replace(mean, alone=partial(macro_auroc_interval, run.probabilities, run.target, index)),
         "accuracy": accuracy,
-        **_errors("", run.probabilities, run.target, index, patients),
+        **_errors("", run.probabilities, run.target.astype(np.int64), index, patients),
         **_by_kind(each, run.names),
     }
+
+
+def _of_values(run: PredictionFile) -> dict[str, Comparable]:
+    sums = ErrorSums.of(run.probabilities[:, 0], run.target.astype(np.float64), run.patients)
+    return {key: Comparable(partial(_one_of, sums, key), None, len(run)) for key in KEYS}
+
+
+def _one_of(sums: ErrorSums, key: str, counts: Floats) -> Floats:
+    return sums.figures(counts)[key]
 
 
 def _of_labels(run: PredictionFile, index: Ints, patients: int) -> dict[str, Comparable]:

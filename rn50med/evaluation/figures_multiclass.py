@@ -40,10 +40,10 @@ _CLASS_KEYS = (
 
 
 def _one_versus_rest(
-    probabilities: Floats, index: Ints, patients: ArrayLike, classes: Sequence[str]
+    probabilities: Floats, index: Ints, called: Ints, patients: ArrayLike, classes: Sequence[str]
 ) -> dict[str, dict[str, Figure]]:
-    """Return the figures of each class against the rest, the most probable class being called."""
-    called, each = probabilities.argmax(axis=1), {}
+    """Return the figures of each class against the rest."""
+    each = {}
     for k, name in enumerate(classes):
         reasons = Reasons(
             (f"no image of a class other than {name!r}", f"no image of class {name!r}"),
@@ -63,10 +63,10 @@ def _mean_average_precision(said: Floats, index: Ints, patients: ArrayLike) -> F
     return mean_average_precision(parts, patients, index.size)
 
 
-def _overall(said: Floats, index: Ints, patients: ArrayLike) -> dict[str, Figure]:
+def _overall(said: Floats, index: Ints, called: Ints, patients: ArrayLike) -> dict[str, Figure]:
     """Return correlation, Brier score and log-loss over all classes; patients are drawn alike."""
     group, number = patients_of(patients)
-    classes, called = said.shape[1], said.argmax(axis=1)
+    classes = said.shape[1]
     columns = [squared_errors(said, index), surprises(said, index), called == index, np.ones(index.size)]
     columns += [each == k for each in (called, index) for k in range(classes)]
     sums = np.stack([np.bincount(group, weights=column, minlength=number) for column in columns])
@@ -103,19 +103,24 @@ def _overall(said: Floats, index: Ints, patients: ArrayLike) -> dict[str, Figure
 
 
 def multiclass_figures(
-    probabilities: ArrayLike, target: ArrayLike, patients: ArrayLike, classes: Sequence[str]
+    probabilities: ArrayLike,
+    target: ArrayLike,
+    patients: ArrayLike,
+    classes: Sequence[str],
+    called: ArrayLike | None = None,
 ) -> dict[str, Figure]:
-    """Return the figures of classes that exclude each other; the most probable class is the call.
+    """Return the figures of classes that exclude each other.
 
     Args:
         probabilities: Of every class, shape ``(N, K)``.
         target: Class indices, shape ``(N,)``. Leave unknown labels out.
         patients: Patient of each image, shape ``(N,)``.
         classes: Names of the K classes, in the order of the columns.
+        called: Index of the class that is called, shape ``(N,)``; the most probable one where not given.
 
     Raises:
         NumericalError: If a probability is not finite.
-        ValueError: If a target is no class, or the columns are not one per class.
+        ValueError: If a target or a call is no class, or the columns are not one per class.
 
     Example:
         >>> said = [[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]
@@ -134,7 +139,8 @@ def multiclass_figures(
     if not index.size:
         keys = [*_MACRO_KEYS, *(f"{key}/{name}" for key in _CLASS_KEYS for name in classes), *_OVERALL_KEYS]
         return {key: undefined("no images", 0) for key in keys}
-    each, right = _one_versus_rest(said, index, patients, classes), said.argmax(axis=1) == index
+    calls = said.argmax(axis=1) if called is None else indices(called, len(classes), said.shape[0])
+    each, right = _one_versus_rest(said, index, calls, patients, classes), calls == index
     macro = {
         "auroc": macro_auroc_interval(said, index, patients),
         "auprc": _mean_average_precision(said, index, patients),
@@ -144,7 +150,7 @@ def multiclass_figures(
         {key: _over_present(figure, index, classes) for key, figure in macro.items()}
         | {f"{key}/{name}": each[name][key] for key in _CLASS_KEYS for name in classes}
         | {"accuracy": proportion_interval(right, patients)}
-        | _overall(said, index, patients)
+        | _overall(said, index, calls, patients)
     )
 
 

@@ -25,6 +25,11 @@ NOTE = (
     "are of patients alone, as if the folds had one model."
 )
 
+VALUES_NOTE = (
+    "Secondary. The folds' models differ, and each said what it said. The intervals are of patients alone, "
+    "as if the folds had one model."
+)
+
 
 def pooled(
     folds: Sequence[tuple[PredictionFile, PredictionFile]],
@@ -48,7 +53,7 @@ def pooled(
     ]
     figures = _figures(joined(scaled), resamples)
     return {
-        "note": NOTE,
+        "note": VALUES_NOTE if folds[0][0].continuous else NOTE,
         "temperatures": [each.tolist() for each in temperatures],
         "figures": {key: figure.as_json() for key, figure in figures.items()},
     }
@@ -80,6 +85,8 @@ def scaled_by(run: PredictionFile, temperatures: Floats) -> PredictionFile:
         run: The predictions; their calls are left as they are.
         temperatures: One, or one for each label.
     """
+    if run.continuous:
+        return run
     return replace(run, probabilities=_probabilities(run, run.logits / temperatures))
 
 
@@ -91,6 +98,8 @@ def temperatures_of(val: PredictionFile) -> Floats:
     Args:
         val: Predictions of images that the model was not trained on, and that are not those it is judged by.
     """
+    if val.continuous:
+        return np.ones(1)
     if val.positive is not None:
         return np.array([sigmoid_temperature(val.logits[:, 0], val.target == val.positive)])
     if not val.several:

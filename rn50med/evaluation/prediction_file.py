@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, stored
+from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, Targets, stored
 from rn50med.evaluation.cases import Grouping, Unit, case_targets, combined, grouped
 
 _MEND = "restore the file, or run again."
@@ -29,10 +29,10 @@ class PredictionFile:
         names: Of the classes, or of the labels, K of them.
         positive: Position of the one class that a probability is of, for a finding that is present or
             absent; else None.
-        probabilities: Of every class or label, ``(N, K)``.
-        logits: Likewise; of a finding that is present or absent, ``(N, 1)``.
-        target: Class numbers, ``(N,)``; of labels 0, 1 or -100, ``(N, K)``.
-        called: Class numbers, ``(N,)``; of labels 0 or 1, ``(N, K)``.
+        probabilities: Of every class or label, ``(N, K)``; the value, ``(N, 1)``, of a task without classes.
+        logits: Likewise; of a finding that is present or absent, ``(N, 1)``; of a value none, ``(N, 0)``.
+        target: Class numbers, ``(N,)``; of labels 0, 1 or -100, ``(N, K)``; true values, ``(N,)``.
+        called: Class numbers, ``(N,)``; of labels 0 or 1, ``(N, K)``; of values 0.
         studies: Of the images, ``(N,)``; None where the file has no such column.
     """
 
@@ -42,7 +42,7 @@ class PredictionFile:
     positive: int | None
     probabilities: Floats
     logits: Floats
-    target: Ints
+    target: Targets
     called: Ints
     studies: NDArray[np.str_] | None = None
 
@@ -54,6 +54,11 @@ class PredictionFile:
     def several(self) -> bool:
         """Whether the names are labels that may occur together."""
         return self.target.ndim == 2
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a value was predicted, not a class or label."""
+        return not self.names
 
     def take(self, rows: NDArray[np.int64]) -> PredictionFile:
         """Return some of the rows.
@@ -157,8 +162,10 @@ def from_rows(rows: pd.DataFrame, task: Mapping[str, Any], where: str) -> Predic
         StorageError: If columns are lacking, or do not hold what they should.
     """
     names = tuple(str(name) for name in task.get("classes") or ())
-    if not names or "image" not in rows or "patient" not in rows:
+    if not (names or "value" in rows) or "image" not in rows or "patient" not in rows:
         raise StorageError(f"{where}: is no prediction file of a run; give one that `fit` wrote.")
+    if not names:
+        return _of_values(rows, where)
     several = f"target_{names[0]}" in rows
     positive = None if several or task.get("positive") is None else names.index(str(task["positive"]))
     said = list(names) if positive is None else [names[positive]]
@@ -172,6 +179,14 @@ def from_rows(rows: pd.DataFrame, task: Mapping[str, Any], where: str) -> Predic
     image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
     studies = rows["study"].to_numpy(dtype=str) if "study" in rows else None
     return PredictionFile(image, patient, names, positive, probability, logits, target, called, studies)
+
+
+def _of_values(rows: pd.DataFrame, where: str) -> PredictionFile:
+    """Return what the rows of a task without classes say."""
+    said, target = (_numbers(rows, [name], where) for name in ("value", "target"))
+    image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
+    none, called = np.empty((len(rows), 0)), np.zeros(len(rows), np.int64)
+    return PredictionFile(image, patient, (), None, said, none, target[:, 0], called)
 
 
 def _need(rows: pd.DataFrame, columns: Iterable[str], where: str) -> None:

@@ -11,7 +11,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rn50med.evaluation.arrays import stored
+from rn50med.evaluation.arrays import Targets, stored
+
+_TARGET_DIGITS = 7
+"""Digits of a number that 32 bits, in which a batch holds it, do not spoil: 12.3 stays 12.3."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Predictions:
 
     index: NDArray[np.int64]
     logits: NDArray[np.float64]
-    target: NDArray[np.int64]
+    target: Targets
 
 
 class PredictionTable(Metric):
@@ -38,11 +41,12 @@ class PredictionTable(Metric):
     Args:
         num_outputs: Number of logits, K.
         target_shape: Shape of one image's target: ``()``, or ``(L,)`` for several labels.
+        continuous: Whether targets are numbers on a scale.
 
     Shape:
         - index: ``(B,)``, integer.
         - logits: ``(B, K)``.
-        - target: ``(B,)`` or ``(B, L)``, integer.
+        - target: ``(B,)`` or ``(B, L)``, integer; float where continuous.
     """
 
     full_state_update = False
@@ -50,10 +54,13 @@ class PredictionTable(Metric):
     logits: list[Tensor]
     target: list[Tensor]
 
-    def __init__(self, num_outputs: int, target_shape: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, num_outputs: int, target_shape: tuple[int, ...] = (), continuous: bool = False
+    ) -> None:
         super().__init__()
         self.num_outputs = num_outputs
         self.target_shape = target_shape
+        self.continuous = continuous
         for name in ("index", "logits", "target"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -61,7 +68,7 @@ class PredictionTable(Metric):
         """Add a batch."""
         self.index.append(index.detach())
         self.logits.append(logits.detach().float())
-        self.target.append(target.detach())
+        self.target.append(target.detach().float() if self.continuous else target.detach())
 
     def compute(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return index, logits and target of all ranks' images, each once, ordered by index."""
@@ -83,8 +90,9 @@ class PredictionTable(Metric):
         index, logits, target = self.compute()
         if not index.numel():
             raise ValueError("predictions: no image was seen; run validation or test first.")
+        found = target.cpu().numpy().reshape(index.numel(), *self.target_shape)
         return Predictions(
             np.atleast_1d(index.cpu().numpy()).astype(np.int64),
             stored(logits.cpu().numpy().reshape(-1, self.num_outputs)),
-            target.cpu().numpy().reshape(index.numel(), *self.target_shape).astype(np.int64),
+            stored(found, _TARGET_DIGITS) if self.continuous else found.astype(np.int64),
         )

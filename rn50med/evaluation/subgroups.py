@@ -105,15 +105,23 @@ def subgroups(
     names, group = banded(values, column, bands)
     table = _Table(said, positive, index, threshold)
     sizes = [np.unique(index[group == k]).size for k in range(len(names))]
-    hidden, fixed = _hidden(sizes), _fixes(names, group, positive)
+    hidden, fixed = hidden_groups(sizes), _fixes(names, group, positive)
     return [
         Subgroup(name, None, None) if k in hidden else _row(name, sizes[k], table, group == k, fixed)
         for k, name in enumerate(names)
     ]
 
 
-def _hidden(sizes: Sequence[int]) -> set[int]:
-    """Return the groups that are not shown, given their numbers of patients."""
+def hidden_groups(sizes: Sequence[int]) -> set[int]:
+    """Return the groups that are not shown, given their numbers of patients.
+
+    Args:
+        sizes: Patients of each group.
+
+    Example:
+        >>> hidden_groups([30, 4, 12])
+        {1, 2}
+    """
     order = sorted(range(len(sizes)), key=lambda k: sizes[k])
     hidden = [k for k in order if sizes[k] < FEWEST]
     if not hidden:

@@ -11,8 +11,22 @@ from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
 from rn50med.tasks.binary import Binary
 from rn50med.tasks.multiclass import MultiClass
 from rn50med.tasks.multilabel import MultiLabel, Policy
+from rn50med.tasks.ordinal import Ordinal
+from rn50med.tasks.regression import Regression
 
-__all__ = ["UNKNOWN", "Binary", "Columns", "MultiClass", "MultiLabel", "Policy", "Row", "Task"]
+__all__ = [
+    "UNKNOWN",
+    "Binary",
+    "Columns",
+    "MultiClass",
+    "MultiLabel",
+    "Ordinal",
+    "Policy",
+    "Regression",
+    "Row",
+    "Task",
+]
 
 # Recipes and checkpoints name a class by this package, wherever in it the class is written.
-Task.__module__ = Binary.__module__ = MultiClass.__module__ = MultiLabel.__module__ = __name__
+for _task in (Task, Binary, MultiClass, MultiLabel, Ordinal, Regression):
+    _task.__module__ = __name__

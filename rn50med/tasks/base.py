@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,32 +12,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from rn50med.evaluation.arrays import UNKNOWN, stored
-from rn50med.evaluation.cases import Cases, Membership, case_targets, combined
+from rn50med.evaluation.arrays import UNKNOWN, Targets
+from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature
-from rn50med.parts import Part
+from rn50med.losses import ClassCounts
+from rn50med.tasks.filed import Columns, Filed
 
 __all__ = ["UNKNOWN", "Columns", "Row", "Task"]
 
-Columns = dict[str, NDArray[np.generic]]
 Row = Mapping[str, str]
 """A row of the manifest: the cell of each column, as text."""
 
 
-class Task(Part, ABC):
+class Task(Filed):
     """What is predicted of an image. A subclass is a frozen dataclass."""
 
     monitor: ClassVar[str] = "auroc"
-    """The figure of val by which the best epoch is chosen; more is better."""
+    """The figure of val by which the best epoch is chosen."""
 
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes or findings, in the one order used everywhere."""
+    monitor_mode: ClassVar[Literal["max", "min"]] = "max"
+    """Whether more of that figure is better, or less."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a report has to know besides kind and classes, in plain types; mostly nothing."""
+        return {}
 
     @property
     @abstractmethod
@@ -45,19 +47,9 @@ class Task(Part, ABC):
         """Manifest columns that hold the labels."""
 
     @property
-    def probability_names(self) -> tuple[str, ...]:
-        """Names of the columns of `probabilities`; of every class."""
-        return self.classes
-
-    @property
     def num_outputs(self) -> int:
-        """Number of logits, K; one per probability."""
+        """Number of the network's logits; one per probability."""
         return len(self.probability_names)
-
-    @property
-    def target_shape(self) -> tuple[int, ...]:
-        """Shape of one image's target: ``()`` for a class number, ``(L,)`` for several labels."""
-        return ()
 
     @property
     def positive_class(self) -> str | None:
@@ -69,10 +61,10 @@ class Task(Part, ABC):
         """Return what is wrong with a row's labels, or None."""
 
     @abstractmethod
-    def encode(self, row: Row) -> int | list[int]:
+    def encode(self, row: Row) -> float | list[int]:
         """Return the target of a row that has no fault, `UNKNOWN` where nobody ruled on it."""
 
-    def ruled(self, row: Row) -> int | list[int]:
+    def ruled(self, row: Row) -> float | list[int]:
         """Return the target of a row as its cells say, before any policy for what is unknown."""
         return self.encode(row)
 
@@ -88,6 +80,15 @@ class Task(Part, ABC):
         """
         return np.array([self.encode(row) for row in rows], np.int64).reshape(len(rows), *self.target_shape)
 
+    @property
+    def strata_names(self) -> tuple[str, ...]:
+        """Names of the numbers or columns of `strata`."""
+        return self.classes
+
+    def targets(self, rows: Sequence[Row]) -> Targets:
+        """Return what the network learns of rows without fault: mostly `strata`; numbers where continuous."""
+        return self.strata(rows)
+
     @abstractmethod
     def counts(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return how many rows have each class: ``{"classes": {name: number}}``, and what else counts.
@@ -95,6 +96,14 @@ class Task(Part, ABC):
         A task with unknown labels adds what was written in the cells, before its policy:
         ``{"labels": {name: {"positive": n, "negative": n, "unknown": n, "unknown_is": policy}}}``.
         """
+
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return what a loss of `rn50med.losses` has to know of train; None where none of them can be had.
+
+        Args:
+            rows: Of train, and of no other split, without fault.
+        """
+        return None
 
     @abstractmethod
     def absent(self, rows: Sequence[Row]) -> dict[str, str]:
@@ -121,6 +130,14 @@ class Task(Part, ABC):
         Args:
             draw: A random number in [0, 1).
         """
+
+    def growth(self, draw: float) -> float | None:
+        """Return how large the phantom draws the patient's heart, in [0, 1]; None leaves it to chance.
+
+        Args:
+            draw: That `imagine` is given.
+        """
+        return None
 
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -160,23 +177,6 @@ class Task(Part, ABC):
         )
 
     @abstractmethod
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Return probabilities, one column per probability that a prediction file holds.
-
-        Shape:
-            - logits: ``(B, K)``.
-            - output: ``(B, 1)`` for `Binary`, else ``(B, K)``.
-        """
-
-    @abstractmethod
-    def call_columns(self, probability: NDArray[np.float64], point: Thresholds) -> Columns:
-        """Return the columns of a prediction file that hold the calls, as text."""
-
-    @abstractmethod
-    def target_columns(self, target: NDArray[np.int64]) -> Columns:
-        """Return the columns of a prediction file that hold the targets, as text."""
-
-    @abstractmethod
     def watched(self, cases: Cases) -> dict[str, float]:
         """Return the figures to log each epoch, without intervals; undefined is ``nan``."""
 
@@ -206,61 +206,10 @@ class Task(Part, ABC):
         """Return what to divide logits by from now on, chosen on these images (of val), if anything is."""
         return None
 
+    def baselines(self, learnt: Targets, cases: Cases) -> dict[str, Figure]:
+        """Return figures of saying the same of every case, as these targets of train suggest; mostly none."""
+        return {}
+
     def calibration(self, cases: Cases) -> dict[str, float]:
         """Return how far probabilities are from the truth, without intervals, by the names of `figures`."""
         return {}
-
-    def cases(
-        self,
-        predictions: Predictions,
-        membership: Membership | None = None,
-        temperature: Temperature | None = None,
-    ) -> Cases:
-        """Return the cases of images; where no membership is given, each image is one, and a patient."""
-        whose = Membership.alone(len(predictions.target)) if membership is None else membership
-        said = self.stored_probabilities(predictions.logits, temperature)
-        grouping = whose.grouping
-        return Cases(
-            stored(combined(said, grouping, whose.images, self.exclusive)),
-            case_targets(predictions.target, grouping),
-            whose.patients[grouping.first],
-        )
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether the probabilities of an image have a sum of 1."""
-        return not self.target_shape and len(self.probability_names) > 1
-
-    def stored_probabilities(
-        self, logits: NDArray[np.float64], temperature: Temperature | None = None
-    ) -> NDArray[np.float64]:
-        """Return probabilities in 64-bit, rounded as a prediction file holds them."""
-        scaled = np.array(logits, np.float64) if temperature is None else temperature.scaled(logits)
-        return stored(self.probabilities(torch.from_numpy(scaled)).numpy())
-
-    def output_columns(
-        self,
-        logits: NDArray[np.float64],
-        point: Thresholds,
-        temperature: Temperature | None = None,
-        membership: Membership | None = None,
-    ) -> Columns:
-        """Return the columns of a prediction file that follow from the logits.
-
-        All images of a case have its call. An image whose logits are ``nan``, since it could not be read,
-        has empty calls.
-        """
-        probability = self.stored_probabilities(logits, temperature)
-        columns: Columns = {f"prob_{n}": probability[:, i] for i, n in enumerate(self.probability_names)}
-        columns |= {f"logit_{n}": logits[:, i] for i, n in enumerate(self.probability_names)}
-        return columns | self.case_calls(probability, point, membership)
-
-    def case_calls(
-        self, probability: NDArray[np.float64], point: Thresholds, membership: Membership | None = None
-    ) -> Columns:
-        """Return the calls of images, each that of its case, from their probabilities; ``nan`` has none."""
-        whose = Membership.alone(len(probability)) if membership is None else membership
-        together = stored(combined(probability, whose.grouping, whose.images, self.exclusive))
-        said = ~np.isnan(probability).any(axis=1)
-        calls = self.call_columns(together, point)
-        return {name: np.where(said, call[whose.grouping.index], "") for name, call in calls.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from rn50med.evaluation.operating_point import OperatingPoint, Thresholds
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
+from rn50med.losses import ClassCounts
+from rn50med.tasks.base import Row
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -61,6 +63,10 @@ class Binary(OneColumn):
         """Return positive for half of the patients, with the phantom's first finding."""
         present = draw < 0.5
         return {self.column: self.classes[int(present)]}, (0,) if present else ()
+
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return how many rows are negative and positive."""
+        return ClassCounts.of(self.strata(rows), 1, exclusive=False)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the binary cross-entropy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ from rn50med.evaluation.metrics import brier, log_loss, macro_auroc
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, softmax_temperature
-from rn50med.tasks.base import UNKNOWN
+from rn50med.losses import ClassCounts
+from rn50med.tasks.base import UNKNOWN, Row
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -48,6 +49,10 @@ class MultiClass(OneColumn):
         """Return classes in equal shares; class k has the phantom's finding k - 1, the first none."""
         chosen = int(draw * len(self.names))
         return {self.column: self.names[chosen]}, (chosen - 1,) if chosen else ()
+
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return how many rows have each class."""
+        return ClassCounts.of(self.strata(rows), len(self.names), exclusive=True)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy, of soft targets too; an unknown one counts nowhere."""
@@ -80,7 +85,7 @@ class MultiClass(OneColumn):
 
     def temperature(self, predictions: Predictions) -> Temperature:
         """Return one temperature for all classes."""
-        return Temperature((softmax_temperature(predictions.logits, predictions.target),))
+        return Temperature((softmax_temperature(self.stored_logits(predictions.logits), predictions.target),))
 
     def calibration(self, cases: Cases) -> dict[str, float]:
         """Return log-loss and Brier score of all classes, and what else there is of each."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError, listed, nearest
+from rn50med.evaluation.arrays import Targets
 from rn50med.evaluation.calibration import calibration_of
 from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
@@ -22,6 +23,7 @@ from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, 
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
+from rn50med.losses import ClassCounts
 from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
 from rn50med.tasks.one_column import check_names
 
@@ -134,6 +136,10 @@ class MultiLabel(Task):
             labels[name] = found | {"unknown_is": self.policy(name)}
         return {"classes": {name: found["positive"] for name, found in labels.items()}, "labels": labels}
 
+    def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
+        """Return how many rows have each label, once unknown ones are encoded, and how many lack it."""
+        return ClassCounts.of(self.strata(rows), len(self.labels), exclusive=False)
+
     def absent(self, rows: Sequence[Row]) -> dict[str, str]:
         """Return the labels without a positive or without a negative image, once unknown ones are encoded."""
         targets = self.strata(rows)
@@ -185,7 +191,7 @@ class MultiLabel(Task):
         called = np.where(probability >= np.array(halves), "1", "0")
         return {f"call_{name}": called[:, k] for k, name in enumerate(self.labels)}
 
-    def target_columns(self, target: NDArray[np.int64]) -> Columns:
+    def target_columns(self, target: Targets) -> Columns:
         """Return ``1``, ``0``, or nothing where a label is unknown."""
         cells = np.where(target == UNKNOWN, "", np.where(target == 1, "1", "0"))
         return {f"target_{name}": cells[:, k] for k, name in enumerate(self.labels)}

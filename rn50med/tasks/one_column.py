@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn50med.errors import RecipeError, listed, nearest
+from rn50med.evaluation.arrays import Targets
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.tasks.base import Columns, Row, Task
 
@@ -72,11 +73,11 @@ class OneColumn(Task):
         """Return the class names of the calls."""
         return {"call": self.calls(probability, point)}
 
-    def target_names(self, target: NDArray[np.int64]) -> NDArray[np.str_]:
+    def target_names(self, target: Targets) -> NDArray[np.str_]:
         """Return the class name of each encoded target."""
-        return np.array(self.classes)[target]
+        return np.array(self.classes)[target.astype(np.int64)]
 
-    def target_columns(self, target: NDArray[np.int64]) -> Columns:
+    def target_columns(self, target: Targets) -> Columns:
         """Return the class names of the targets."""
         return {"target": self.target_names(target)}
 

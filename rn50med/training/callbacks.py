@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -33,12 +33,13 @@ class PatientStop(EarlyStopping):
     """Stops when the figure of val has not improved, but never in the first half of the schedule.
 
     Args:
-        monitor: The figure; more is better.
+        monitor: The figure.
         patience: Epochs without improvement.
+        mode: Whether more of the figure is better, or less.
     """
 
-    def __init__(self, monitor: str, patience: int) -> None:
-        super().__init__(monitor, patience=patience, mode="max", check_finite=False)
+    def __init__(self, monitor: str, patience: int, mode: Literal["max", "min"] = "max") -> None:
+        super().__init__(monitor, patience=patience, mode=mode, check_finite=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the figure, in the second half."""
@@ -204,7 +205,11 @@ def _cell(row: Mapping[str, float], name: str) -> str:
 
 
 def default_callbacks(
-    monitor: str, patience: int, folder: str | Path | None, regularisation: Regularisation
+    monitor: str,
+    patience: int,
+    folder: str | Path | None,
+    regularisation: Regularisation,
+    mode: Literal["max", "min"] = "max",
 ) -> list[Callback]:
     """Return the callbacks of `FineTuneModule.default_callbacks`.
 
@@ -213,8 +218,9 @@ def default_callbacks(
         patience: Epochs without improvement; 0 never stops.
         folder: Folder of the checkpoints, or None.
         regularisation: Options of the callbacks against overfitting.
+        mode: Whether more of the figure is better, or less.
     """
-    stop = [PatientStop(monitor, patience)] if patience else []
+    stop = [PatientStop(monitor, patience, mode)] if patience else []
     average = [AveragedWeights(regularisation.ema_decay)] if regularisation.ema_decay else []
     start = [StartingPoint(regularisation.l2_sp)] if regularisation.l2_sp else []
-    return [*start, *average, Best(monitor, folder), Last(folder), *stop, StopOnSignal(), Speed()]
+    return [*start, *average, Best(monitor, folder, mode), Last(folder), *stop, StopOnSignal(), Speed()]

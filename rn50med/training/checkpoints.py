@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -43,16 +43,19 @@ class Best(_Placeless):
     then the better guess.
 
     Args:
-        monitor: The figure; more is better.
+        monitor: The figure.
         folder: Where; the Trainer's own choice where None.
+        mode: Whether more of the figure is better, or less.
     """
 
-    def __init__(self, monitor: str, folder: str | Path | None = None) -> None:
+    def __init__(
+        self, monitor: str, folder: str | Path | None = None, mode: Literal["max", "min"] = "max"
+    ) -> None:
         super().__init__(
             folder,
             "best",
             monitor=monitor,
-            mode="max",
+            mode=mode,
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )

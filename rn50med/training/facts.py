@@ -39,6 +39,8 @@ def run_facts(
                 "kind": type(task).__name__,
                 "classes": list(task.classes),
                 "positive": task.positive_class,
+                "watched": task.monitor,
+                **task.facts(),
             },
             "training": _training(module, trainer),
             "images_per_second": finite(speed),
@@ -54,7 +56,9 @@ def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     monitor = f"val/{module.task.monitor}"
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
     defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    best = max(reversed(defined), key=lambda row: row[monitor], default=rows[-1] if rows else {"epoch": 0})
+    sign = 1 if module.task.monitor_mode == "max" else -1
+    last = rows[-1] if rows else {"epoch": 0}
+    best = max(reversed(defined), key=lambda row: sign * row[monitor], default=last)
     return {
         "epochs_planned": trainer.max_epochs,
         "epochs_run": len(rows),

@@ -159,7 +159,11 @@ def judged(
     for split in splits:
         frame = prediction_frame(module, data, split)
         write_predictions(folder / "predictions" / f"{split}.csv", frame)
-    return split_metrics(module, splits)
+    metrics, rows = split_metrics(module, splits), data.manifest.rows()
+    learnt = module.task.targets([rows[row] for row in data.rows_of("train")])
+    for split in splits:
+        metrics[split] |= plain_figures(module.task.baselines(learnt, module.cases[split]))
+    return metrics
 
 
 def prediction_frame(module: FineTuneModule, data: ManifestDataModule, split: str) -> pd.DataFrame:

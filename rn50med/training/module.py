@@ -105,7 +105,8 @@ class FineTuneModule(LightningModule):
         self.predictions: dict[str, Predictions] = {}
         self.cases: dict[str, Cases] = {}
         self._tables = {
-            split: PredictionTable(task.num_outputs, task.target_shape) for split in ("val", "test")
+            split: PredictionTable(task.num_outputs, task.target_shape, task.continuous)
+            for split in ("val", "test")
         }
         self._trained = False
         self.specification: Specification = {
@@ -268,7 +269,10 @@ class FineTuneModule(LightningModule):
         """
         from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
 
-        return default_callbacks(f"val/{self.task.monitor}", self.patience, folder, self.regularisation)
+        task = self.task
+        return default_callbacks(
+            f"val/{task.monitor}", self.patience, folder, self.regularisation, task.monitor_mode
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""

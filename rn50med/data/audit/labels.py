@@ -10,6 +10,7 @@ from rn50med.data.audit.counting import MOST_DETAILS, Hashed, groups, lines_of, 
 from rn50med.data.findings import Finding
 from rn50med.data.manifest import Manifest
 from rn50med.data.splits import SPLITS
+from rn50med.evaluation.arrays import Targets
 from rn50med.tasks import UNKNOWN, Task
 
 
@@ -64,9 +65,9 @@ def conflicting_labels(manifest: Manifest, seen: Sequence[Hashed | None], task: 
     return [Finding("conflicting-labels", "error", message, remedy, lines, details)]
 
 
-def _contradict(targets: Sequence[np.ndarray[tuple[int], np.dtype[np.int64]]]) -> bool:
+def _contradict(targets: Sequence[Targets]) -> bool:
     stacked = np.stack(targets)
-    known = stacked != UNKNOWN
+    known = np.isfinite(stacked) if stacked.dtype.kind == "f" else stacked != UNKNOWN
     most = np.where(known, stacked, np.iinfo(np.int64).min).max(axis=0)
     least = np.where(known, stacked, np.iinfo(np.int64).max).min(axis=0)
     return bool((most > least).any())
@@ -117,8 +118,8 @@ def patients_of_several_classes(manifest: Manifest, task: Task) -> list[Finding]
         manifest: Rows without fault.
         task: Knows the classes.
     """
-    if task.target_shape != ():
-        return []  # findings come and go, and exclude nothing
+    if task.target_shape != () or task.continuous:
+        return []  # findings come and go, and exclude nothing; a patient grows
     strata: dict[str, set[str]] = {}
     for row in manifest.rows():
         strata.setdefault(row["patient"], set()).add(task.stratum(row))

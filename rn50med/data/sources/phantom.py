@@ -31,26 +31,29 @@ class PhantomImages(Images):
     Args:
         seed: Of the whole phantom.
         films: Films by the names that the manifest gives them.
-        findings: What each shows.
+        shown: The findings of each, and how large its heart is; None leaves that to the patient.
     """
 
     def __init__(
-        self, seed: int, films: Mapping[str, PhantomRow], findings: Mapping[str, tuple[int, ...]]
+        self,
+        seed: int,
+        films: Mapping[str, PhantomRow],
+        shown: Mapping[str, tuple[tuple[int, ...], float | None]],
     ) -> None:
         self.seed = seed
         self.films = films
-        self.findings = findings
+        self.shown = shown
 
     def read(self, name: str) -> Reading:
         """Draw one film."""
-        film = self.films[name]
-        pixels = draw_film(self.seed, film.patient, film.film, self.findings[name], _SIZE).pixels
+        film, (findings, growth) = self.films[name], self.shown[name]
+        pixels = draw_film(self.seed, film.patient, film.film, findings, _SIZE, growth).pixels
         return Reading(full_range(pixels, "phantom"), hashlib.sha256(pixels.tobytes()).hexdigest())
 
     def identity(self, name: str) -> str | None:
         """Return what is drawn, and a hash of what draws it."""
         film = self.films[name]
-        shown = (self.seed, film.patient, film.film, self.findings[name], _SIZE)
+        shown = (self.seed, film.patient, film.film, *self.shown[name], _SIZE)
         return f"phantom\0{_drawing()}\0{shown}"
 
 
@@ -93,12 +96,14 @@ class PhantomSource(Source):
         films = cohort(seed)
         drawn = np.random.default_rng([seed, 1]).permutation(max(film.patient for film in films) + 1)
         # Evenly spaced draws, shuffled: the classes have the shares that the task asks for.
-        shown = {film.patient: task.imagine((drawn[film.patient] + 0.5) / len(drawn)) for film in films}
+        place = {film.patient: (drawn[film.patient] + 0.5) / len(drawn) for film in films}
+        imagined = {patient: task.imagine(draw) for patient, draw in place.items()}
+        growth = {patient: task.growth(draw) for patient, draw in place.items()}
         named = {f"patient-{f.patient:04d}-film-{f.film}": f for f in films}
         rows = [
-            {"image": name, "patient": f"patient-{f.patient:04d}", "split": f.split, **shown[f.patient][0]}
+            {"image": name, "patient": f"patient-{f.patient:04d}", "split": f.split, **imagined[f.patient][0]}
             for name, f in named.items()
         ]
-        findings = {name: shown[film.patient][1] for name, film in named.items()}
-        images = PhantomImages(seed, named, findings)
+        shown = {name: (imagined[film.patient][1], growth[film.patient]) for name, film in named.items()}
+        images = PhantomImages(seed, named, shown)
         return Found(numbered(pd.DataFrame(rows, dtype=str)), images, Columns(patient="patient"))

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -88,6 +88,7 @@ class _Score(nn.Module):
 
     def __init__(self, module: FineTuneModule, target: str) -> None:
         super().__init__()
+        self.task = module.task
         self.column, self.sign = column_of(module.task, target)
         self.backbone = module.backbone
         self.head = module.head
@@ -98,10 +99,11 @@ class _Score(nn.Module):
         """Return a score whose value is 0: only its gradient counts, and MONAI takes its exponential."""
         features = list(self.backbone(image.contiguous(memory_format=torch.channels_last)))
         features[-1] = self.maps(features[-1]).clone()  # a head may change it in place
-        score = self.sign * self.head(features)[:, [self.column]].float()
+        logits = self.task.class_logits(self.head(features).float())
+        score = self.sign * logits[:, [self.column]]
         if not score.requires_grad:
             raise RecipeError("explain: no gradient passes the head; give one that can be differentiated.")
-        return cast(Tensor, score - score.detach())
+        return score - score.detach()
 
 
 def column_of(task: Task, target: str) -> tuple[int, int]:
@@ -123,7 +125,8 @@ def column_of(task: Task, target: str) -> tuple[int, int]:
         return task.probability_names.index(target), 1
     if target in task.classes:  # the negative one of two that share a logit
         return 0, -1
-    raise RecipeError(unknown("class", target, task.classes, f"Give one of {', '.join(task.classes)}."))
+    known = task.classes or task.probability_names
+    raise RecipeError(unknown("class", target, known, f"Give one of {', '.join(known)}."))
 
 
 @contextmanager

@@ -184,7 +184,8 @@ def not_done(facts: Facts, record: Record) -> tuple[str, ...]:
             "intervals are too narrow and the splits may share patients."
         )
     absent += [_BY_FILE[name] for name in facts.missing]
-    if not any(predicted.columns for predicted in facts.predicted.values()):
+    beside = [each.columns for each in facts.predicted.values()]
+    if not any(beside + [each.columns for each in facts.values.values()]):
         absent.append(_NO_GROUPS)
     if facts.predicted and not any(predicted.lines.size for predicted in facts.predicted.values()):
         absent.append(_NO_LINES)

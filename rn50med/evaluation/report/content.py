@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from rn50med.errors import listed
+from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.report.facts import SPLITS, Facts
 from rn50med.evaluation.report.predicted import Predicted
+from rn50med.evaluation.report.predicted_values import Values
 from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, label, number, ordered, percent
 
 
@@ -21,13 +23,15 @@ class Headline:
     """The one figure that stands first.
 
     Args:
+        name: Of the figure.
         split: Where it was computed.
-        value: The AUROC.
+        value: The figure.
         interval: Its 95 % interval, or nothing.
         meaning: What it says, a sentence, or why it is undefined.
         basis: Images and patients behind it.
     """
 
+    name: str
     split: str
     value: str
     interval: str
@@ -90,7 +94,7 @@ def title(facts: Facts) -> str:
         return f"{facts.positive} against {other}"
     if facts.multilabel and len(facts.classes) > 5:
         return listed(facts.classes, 3)
-    return ", ".join(facts.classes) or "Classification of images"
+    return ", ".join(facts.classes) or facts.number or "Classification of images"
 
 
 def headline(facts: Facts) -> Headline | None:
@@ -100,38 +104,51 @@ def headline(facts: Facts) -> Headline | None:
         facts: Of the run.
     """
     split = main_split(facts)
-    figure = facts.figures[split].get("auroc") if split else None
+    figure = facts.figures[split].get(facts.watched) if split else None
     if split is None or figure is None:
         return None
-    if not math.isfinite(figure.value):
-        meaning = f"It is undefined: {figure.reason or 'the classes do not occur'}."
-    elif facts.positive is not None:
-        meaning = (
-            f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
-            f"given the higher probability in {100 * figure.value:.1f} % of cases."
-        )
-    else:
-        meaning = "The mean over the classes, each told apart from all others."
-        if facts.multilabel:
-            meaning = f"The mean over the labels, each on the {facts.unit.word()} where it is known."
-        if figure.reason:
-            meaning = f"The {figure.reason}."
     basis = f"{figure.n} {facts.unit.word(figure.n)}"
     if facts.audit.get("patients_are_images"):
         basis += ", each taken for its own patient"
-    elif split in facts.predicted:
-        basis += _behind(facts, facts.predicted[split])
-    return Headline(split, number(figure.value), interval(figure), meaning, basis)
+    elif (found := facts.predicted.get(split) or facts.values.get(split)) is not None:
+        basis += _behind(facts, found)
+    value, meaning = number(figure.value), _meaning(facts, figure)
+    if facts.scale and math.isfinite(figure.value):
+        value += f" {facts.scale}"
+    name = label(facts.watched).partition(" (")[0]
+    return Headline(name, split, value, interval(figure), meaning, basis)
 
 
-def _behind(facts: Facts, predicted: Predicted) -> str:
+def _meaning(facts: Facts, figure: Figure) -> str:
+    """Return what the headline says, or why it is undefined."""
+    if not math.isfinite(figure.value):
+        return f"It is undefined: {figure.reason or 'the classes do not occur'}."
+    if facts.positive is not None:
+        return (
+            f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
+            f"given the higher probability in {100 * figure.value:.1f} % of cases."
+        )
+    if facts.values:
+        return "How far what was said is from what is true, in the mean."
+    if figure.reason:
+        return f"The {figure.reason}."
+    meaning = "The mean over the classes, each told apart from all others."
+    if facts.multilabel:
+        meaning = f"The mean over the labels, each on the {facts.unit.word()} where it is known."
+    if facts.ordered:
+        meaning = "How well more than a grade is told from no more than it: the mean over the grades."
+    return meaning
+
+
+def _behind(facts: Facts, predicted: Predicted | Values) -> str:
     """Return how many patients the images of a split are of, or how many images its cases have."""
     if facts.unit.of == "image":
         return f" of {predicted.patients} patient{'' if predicted.patients == 1 else 's'}"
     images = int(predicted.images.sum())
     which = "mean" if facts.unit.images == "mean" else "largest"
+    what = "value" if isinstance(predicted, Values) else "probability"
     return (
-        f" with {images} image{'' if images == 1 else 's'} together; the probability of a {facts.unit.of} is "
+        f" with {images} image{'' if images == 1 else 's'} together; the {what} of a {facts.unit.of} is "
         f"the {which} of those of its images"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds, from_plain
 from rn50med.evaluation.report.beside import read_manifest
 from rn50med.evaluation.report.predicted import Predicted, Told, predicted_of
+from rn50med.evaluation.report.predicted_values import Values, values_of
 
 SPLITS = ("train", "val", "test")
 
@@ -38,6 +39,7 @@ class Facts:
         missing: Files that were not there.
         unit: What a case is.
         metrics: The parsed ``metrics.json``, empty where there is none.
+        values: By split, of a task that predicts a number; else empty.
     """
 
     classes: tuple[str, ...]
@@ -52,11 +54,33 @@ class Facts:
     missing: tuple[str, ...]
     unit: Unit
     metrics: Mapping[str, Any]
+    values: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
         """Whether the images come from the built-in generator."""
         return bool(self.audit.get("synthetic", False))
+
+    @property
+    def watched(self) -> str:
+        """Key of the figure that chose the epoch and stands first."""
+        return str((self.environment.get("task") or {}).get("watched") or "auroc")
+
+    @property
+    def number(self) -> str:
+        """What number is predicted, with its unit; empty where classes are."""
+        name = str((self.environment.get("task") or {}).get("number") or "")
+        return f"{name}, in {self.scale}" if name and self.scale else name
+
+    @property
+    def scale(self) -> str:
+        """Unit of the number that is predicted; empty where it has none, or classes are."""
+        return str((self.environment.get("task") or {}).get("unit") or "")
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the classes are grades, of which the median is called."""
+        return bool((self.environment.get("task") or {}).get("ordered", False))
 
     def point_of(self, name: str) -> OperatingPoint | None:
         """Return the operating point of a label, or that of a binary task.
@@ -110,6 +134,11 @@ def read_facts(folder: Path) -> Facts:
         missing=tuple(name for name in names if not (folder / name).is_file()),
         unit=unit,
         metrics=metrics,
+        values={
+            split: values_of(table, told, f"predictions/{split}.csv")
+            for split, table in tables.items()
+            if not classes and "value" in table
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rn50med.errors import listed
@@ -67,36 +68,57 @@ def groups(subject: Subject, only: tuple[str, ...] = tuple(_KEYS)) -> Groups | N
     """
     if not subject.columns:
         return None
-    shown: dict[str, list[Subgroup]] = {}
-    refused = []
-    for column, values in subject.columns.items():
-        names, _ = banded(values, column)
-        if len(names) > _MOST_VALUES:
-            refused.append(f"Column {column} has more than {_MOST_VALUES} values and is not shown.")
-        elif not all(_WORDS.fullmatch(name) for name in names):
-            refused.append(f"Column {column} holds more than words of a category and is not shown.")
-        else:
-            found = subgroups(
-                values, subject.said, subject.positive, subject.groups, subject.threshold, column
-            )
-            if all(each.suppressed for each in found):
-                refused.append(f"Column {column}: no group has patients enough to be shown.")
-            else:
-                shown[column] = found
+
+    def of(values: Sequence[str], column: str) -> list[Subgroup]:
+        return subgroups(values, subject.said, subject.positive, subject.groups, subject.threshold, column)
+
+    shown, refused = shown_columns(subject.columns, of)
     keys = tuple(_KEYS) if subject.threshold is not None else ("auroc",)
     tables = tuple(
-        (name, tuple(_row(each, keys, subject.unit) for each in rows)) for name, rows in shown.items()
+        (name, tuple(group_row(each, keys, subject.unit) for each in rows)) for name, rows in shown.items()
     )
     drawings = (_forest(subject, key, shown) for key in keys if key in only)
     return Groups(
         tables,
         tuple(map(_KEYS.__getitem__, keys)),
         tuple(d for d in drawings if d is not None),
-        tuple(refused),
+        refused,
     )
 
 
-def _row(group: Subgroup, keys: tuple[str, ...], unit: Unit) -> GroupRow:
+def shown_columns(
+    columns: Mapping[str, Sequence[str]], of: Callable[[Sequence[str], str], list[Subgroup]]
+) -> tuple[dict[str, list[Subgroup]], tuple[str, ...]]:
+    """Return the groups of the columns that can be shown, and a sentence on each of the others.
+
+    Args:
+        columns: Cells of each.
+        of: Gives the groups of a column's cells and its name.
+    """
+    shown: dict[str, list[Subgroup]] = {}
+    refused = []
+    for column, values in columns.items():
+        names, _ = banded(values, column)
+        if len(names) > _MOST_VALUES:
+            refused.append(f"Column {column} has more than {_MOST_VALUES} values and is not shown.")
+        elif not all(_WORDS.fullmatch(name) for name in names):
+            refused.append(f"Column {column} holds more than words of a category and is not shown.")
+        else:
+            shown[column] = of(values, column)
+    for column in [name for name, rows in shown.items() if all(each.suppressed for each in rows)]:
+        refused.append(f"Column {column}: no group has patients enough to be shown.")
+        del shown[column]
+    return shown, tuple(refused)
+
+
+def group_row(group: Subgroup, keys: tuple[str, ...], unit: Unit) -> GroupRow:
+    """Return a group as a table shows it.
+
+    Args:
+        group: Any.
+        keys: Of the figures shown.
+        unit: What a case is.
+    """
     if group.suppressed:
         return GroupRow(group.value, "not shown", (), (), "")
     differences = []

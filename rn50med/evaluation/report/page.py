@@ -19,11 +19,13 @@ from rn50med.evaluation.report.facts import Facts, read_facts
 from rn50med.evaluation.report.labels import labels
 from rn50med.evaluation.report.methods import methods
 from rn50med.evaluation.report.record import Record, read_record
+from rn50med.evaluation.report.values import values_part
 from rn50med.evaluation.report.wording import markdown
 
 _PAGE, _CARD = "template.html.jinja", "model_card.md.jinja"
 _PARTS = (  # of the page
     "details.html.jinja",
+    "values.html.jinja",
     "checks.html.jinja",
     "flow.html.jinja",
     "study.html.jinja",
@@ -79,6 +81,7 @@ def _context(facts: Facts, record: Record) -> dict[str, object]:
         "data": content.data_rows(facts),
         "findings": (*content.findings(facts), *findings(record.checks)),
         "labels": labels(facts),
+        "values": values_part(facts),
         "confusion": content.confusion(facts),
         "training": conduct.training_rows(facts),
         "not_done": conduct.not_done(facts, record),

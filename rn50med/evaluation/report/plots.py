@@ -39,6 +39,7 @@ class Line:
         marker: A dot at each point.
         filled: The area below it is filled.
         ends: Lower and upper end of each point's interval: a band, or at each dot a bar.
+        dots: Dots alone, light where many lie.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Line:
     marker: bool = False
     filled: bool = False
     ends: tuple[Floats, Floats] | None = None
+    dots: bool = False
 
 
 def series(number: int) -> int:
@@ -90,10 +92,11 @@ def _draw_line(axes: Axes, line: Line, dash: object) -> None:
         line.x,
         line.y,
         color=hue(line.colour),
-        linestyle=dash,
+        linestyle="" if line.dots else dash,
+        alpha=0.45 if line.dots else None,
         linewidth=1.2 if line.colour == MUTED else 1.8,
         drawstyle="steps-post" if line.steps else "default",
-        marker="o" if line.marker else "",
+        marker="o" if line.marker or line.dots else "",
         markersize=3.5,
     )
     artist.set_label(_label(line.label) if line.label else "_")

@@ -87,17 +87,22 @@ class Predicted:
             self,
             probabilities=together(self.probabilities),
             raw=None if self.raw is None else together(self.raw),
-            target=case_targets(self.target, grouping),
+            target=case_targets(self.target, grouping).astype(np.int64),
             called=self.called[first],
             groups=self.groups[first],
             images=grouping.images(),
             lines=self.lines[first] if self.lines.size else self.lines,
-            columns={name: _shared(cells, grouping) for name, cells in self.columns.items()},
+            columns={name: shared_cells(cells, grouping) for name, cells in self.columns.items()},
         )
 
 
-def _shared(cells: Sequence[str], grouping: Grouping) -> tuple[str, ...]:
-    """Return the cell of each case, `SEVERAL` where its images differ."""
+def shared_cells(cells: Sequence[str], grouping: Grouping) -> tuple[str, ...]:
+    """Return the cell of each case, `SEVERAL` where its images differ.
+
+    Args:
+        cells: Of a column of the manifest, one for each image.
+        grouping: Of the images.
+    """
     held: list[set[str]] = [set() for _ in range(len(grouping))]
     for case, cell in zip(grouping.index.tolist(), cells, strict=True):
         held[case].add(cell)

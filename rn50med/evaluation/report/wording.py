@@ -10,6 +10,15 @@ from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.figure import Figure
 
 _LABELS = {
+    "mae": "Mean absolute error (lower is better)",
+    "mae_train_median": "The same of always saying the median of train",
+    "rmse": "Root mean squared error (lower is better)",
+    "bias": "Mean error, said less true (0 is best)",
+    "loa_low": "Limits of agreement, lower",
+    "loa_high": "Limits of agreement, upper",
+    "r2": "R² (1 is best, 0 is that of the mean)",
+    "pearson": "Correlation with the truth",
+    "auroc_above": "AUROC of more than a grade",
     "auroc": "AUROC",
     "auprc": "AUPRC (average precision)",
     "sensitivity": "Sensitivity",
@@ -21,6 +30,8 @@ _LABELS = {
     "lr_positive": "Likelihood ratio of a positive call",
     "lr_negative": "Likelihood ratio of a negative call",
     "balanced_accuracy": "Balanced accuracy",
+    "kappa_quadratic": "Quadratic-weighted kappa",
+    "mae_grades": "Mean distance in grades (lower is better)",
     "mcc": "Matthews correlation",
     "net_benefit": "Net benefit at the threshold",
     "accuracy": "Accuracy",
@@ -149,10 +160,14 @@ def label(key: str, exclusive: bool = True) -> str:
     Example:
         >>> label("ppv"), label("auroc/mild"), label("ppv/mass", exclusive=False)
         ('Positive predictive value', 'AUROC, mild against the rest', 'Positive predictive value, mass')
+        >>> label("auroc_above/mild")
+        'AUROC of more than mild'
     """
     kind, _, name = key.partition("/")
     if kind not in _LABELS:
         return key
+    if kind == "auroc_above" and name:
+        return f"AUROC of more than {name}"
     rest = " against the rest" if exclusive else ""
     return f"{_LABELS[kind]}, {name}{rest}" if name else _LABELS[kind]
 

@@ -1,10 +1,10 @@
-"""Heads: feature maps in, logits out."""
+"""What every head promises, and what several share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from rn50med.errors import RecipeError
@@ -49,41 +49,40 @@ HeadFactory = Callable[[Sequence[int], int], Head]
 """What a recipe gives for a head: its options are filled in, channels and outputs are not."""
 
 
-class LinearHead(Head):
-    """Global average pooling, dropout, one linear layer: the head ResNet was published with.
+def dropout_layer(head: str, probability: float) -> nn.Dropout:
+    """Return the dropout of a head, whose probability has been checked.
 
     Args:
-        channels: Channels of each feature map, coarsest last.
-        num_outputs: Number of logits, K, at least 1.
-        dropout: Probability of dropping a pooled feature while training, in [0, 1].
+        head: Its class, for the message.
+        probability: Of dropping a feature while training, in [0, 1].
 
-    Shape:
-        - features: the last of them, ``(B, C, H, W)``, is used.
-        - output: ``(B, K)``.
-
-    Source:
-        He et al., *Deep residual learning for image recognition*, CVPR 2016, section 3.3;
-        arXiv:1512.03385. Dropout is not part of it.
-
-    Example:
-        >>> import torch
-        >>> head = LinearHead([256, 2048], num_outputs=3)
-        >>> head([torch.rand(2, 256, 8, 8), torch.rand(2, 2048, 4, 4)]).shape
-        torch.Size([2, 3])
+    Raises:
+        RecipeError: If it is no probability.
     """
+    if not 0.0 <= probability <= 1.0:
+        raise RecipeError(f"{head}: dropout={probability!r} is no probability; give a number in [0, 1].")
+    return nn.Dropout(probability)
 
-    def __init__(self, channels: Sequence[int], num_outputs: int, dropout: float = 0.2) -> None:
-        super().__init__(channels, num_outputs)
-        if not 0.0 <= dropout <= 1.0:
-            raise RecipeError(f"LinearHead: dropout={dropout!r} is no probability; give a number in [0, 1].")
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels[-1], num_outputs)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Pool the coarsest feature map and weigh its channels.
+def hidden_units(head: str, count: int) -> int:
+    """Return the size of a head's hidden layer, checked.
 
-        Args:
-            features: The feature maps, coarsest last.
-        """
-        pooled = features[-1].mean(dim=(-2, -1))
-        return cast(Tensor, self.linear(self.dropout(pooled)))
+    Args:
+        head: Its class, for the message.
+        count: Units, at least 1.
+
+    Raises:
+        RecipeError: If there is none.
+    """
+    if count < 1:
+        raise RecipeError(f"{head}: hidden={count!r}; give one unit or more.")
+    return count
+
+
+def widened(values: Tensor) -> Tensor:
+    """Return values in 32 bits or more: powers, norms and exponentials need them where maps have 16.
+
+    Args:
+        values: Floating point.
+    """
+    return values.to(torch.promote_types(values.dtype, torch.float32))
