@@ -22,6 +22,7 @@ from rn50med.data.splits import split_lines
 from rn50med.data.transforms import Transforms
 from rn50med.errors import RecipeError
 from rn50med.model.heads import Head
+from rn50med.model.weights import KEYWORDS
 from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
 from rn50med.training.callbacks import EpochLog
@@ -120,7 +121,7 @@ class Assembly(LightningCLI):
             if place and place not in {"phantom", "none"} and Path(place).exists():
                 recipe["data"][key] = str(Path(place).resolve())
         weights = self.module.backbone.weights
-        if Path(weights).is_file():
+        if weights not in KEYWORDS and Path(weights).exists():
             recipe["model"]["backbone"]["init_args"]["weights"] = str(Path(weights).resolve())
         return dict(recipe)
 

@@ -228,7 +228,9 @@ class ManifestDataModule(LightningDataModule):
                 f"trainer.devices: are {ranks}, and {split} has {len(rows)} images; give fewer devices."
             )
         sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank)
-        if train and min(self.batch_size, len(sampler)) < 2:
+        module = self.trainer.lightning_module if self.trainer else None
+        norms_train = train and getattr(module, "norms_train", True)  # a frozen one takes any batch
+        if norms_train and min(self.batch_size, len(sampler)) < 2:
             raise RecipeError(
                 f"data.batch_size: is {self.batch_size}, with {len(sampler)} images to train on; "
                 "batch norm needs batches of 2 or more, better 8."
@@ -242,7 +244,7 @@ class ManifestDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=as_it_is,  # type: ignore[arg-type]  # the dataset collates
-            drop_last=train and self._leaves_a_poor_batch(len(sampler)),
+            drop_last=norms_train and self._leaves_a_poor_batch(len(sampler)),
             persistent_workers=self.num_workers > 0,
             multiprocessing_context="fork" if self.num_workers and _may_fork() else None,
             pin_memory=torch.cuda.is_available(),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch import Callback
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -31,14 +30,14 @@ from rn50med.tasks import Task
 from rn50med.training.agreement import agree
 from rn50med.training.batch import unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
-from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
+from rn50med.training.finetuning import FineTuning, Full
+from rn50med.training.schedule import ScheduleFactory, WarmupCosine
+from rn50med.training.thawing import OptimizerFactory, ThawingModule
 
 log = logging.getLogger(__name__)
 
-OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 
-
-class FineTuneModule(LightningModule):
+class FineTuneModule(ThawingModule):
     """Fine-tunes a backbone with a head on a task.
 
     It works in anybody's Trainer, with a `ManifestDataModule` or a DataLoader of one's own, whose batches
@@ -52,6 +51,7 @@ class FineTuneModule(LightningModule):
         head: Makes the head, given the feature maps' channels and the number of logits.
         optimizer: Makes the optimizer, given parameter groups.
         schedule: Makes the schedule of the learning rate, given optimizer and number of steps.
+        finetuning: Which parts train, from which epoch on; all from the start where it is not given.
         pretrained_lr_factor: Factor on the learning rate where the backbone starts from pretrained
             weights, which a rate that is right for random ones would wash out; above 0.
         patience: Epochs without a better val figure after which training stops, counted from the middle of
@@ -72,6 +72,7 @@ class FineTuneModule(LightningModule):
         head: HeadFactory = LinearHead,
         optimizer: OptimizerFactory = AdamW,
         schedule: ScheduleFactory = WarmupCosine,
+        finetuning: FineTuning | None = None,
         pretrained_lr_factor: float = 0.1,
         patience: int = 5,
     ) -> None:
@@ -86,6 +87,7 @@ class FineTuneModule(LightningModule):
         self.head: Head = head(self.backbone.channels, task.num_outputs)
         self.optimizer_factory = optimizer
         self.schedule_factory = schedule
+        self.finetuning = Full() if finetuning is None else finetuning
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
         self.protocol = Protocol()
@@ -108,6 +110,7 @@ class FineTuneModule(LightningModule):
             "head": factory_specification(head, "head"),
             "optimizer": factory_specification(optimizer, "optimizer"),
             "schedule": factory_specification(schedule, "schedule"),
+            "finetuning": self.finetuning.specification(),
             "pretrained_lr_factor": float(pretrained_lr_factor),
             "patience": int(patience),
         }
@@ -127,9 +130,9 @@ class FineTuneModule(LightningModule):
         """
         checkpoint = read_checkpoint(checkpoint_path, map_location)
         kept = dict(checkpoint[CHECKPOINT_KEY]["module"])
-        bases: dict[str, type[Any]] = {"task": Task, "backbone": ResNet50}
+        bases: dict[str, type[Any]] = {"task": Task, "backbone": ResNet50, "finetuning": FineTuning}
         factories: dict[str, type[Any]] = {"head": Head, "optimizer": Optimizer, "schedule": LRScheduler}
-        kept |= {name: build(kept[name], base) for name, base in bases.items()}
+        kept |= {name: build(kept[name], base) for name, base in bases.items() if name in kept}
         kept |= {name: build_factory(kept[name], base) for name, base in factories.items()}
         module = cls(**kept)
         module.load_state_dict(checkpoint["state_dict"])
@@ -138,8 +141,11 @@ class FineTuneModule(LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits of a batch of images."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        return cast(Tensor, self.head(self.backbone(image))).float()
+        return cast(Tensor, self.head(self.feature_maps(image))).float()
+
+    def feature_maps(self, image: Tensor) -> list[Tensor]:
+        """Return the backbone's feature maps of a batch of images."""
+        return cast("list[Tensor]", self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
@@ -151,11 +157,14 @@ class FineTuneModule(LightningModule):
             if self.trainer.is_global_zero:
                 surprise = report.requested == "auto" and report.used == "none"
                 log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
+        if stage == "fit":
+            self.prepare_parts()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         image, target, index = unpack(batch)
-        loss = self.task.loss(self(image), target)
+        with self.norms_at_rest(len(target), batch_idx):
+            loss = self.task.loss(self.logits("train", image, index), target)
         if not self._finite_everywhere(loss):
             where = "unknown" if index is None else listed(row + 2 for row in index.tolist())
             raise NumericalError(
@@ -199,7 +208,7 @@ class FineTuneModule(LightningModule):
                 )
             start = sum(len(seen) for seen in table.index)
             index = torch.arange(start, start + len(target), device=target.device)
-        table.to(target.device).update(index, self(image), target)
+        table.to(target.device).update(index, self.logits(split, image, index), target)
 
     def on_validation_epoch_end(self) -> None:
         """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
@@ -242,18 +251,6 @@ class FineTuneModule(LightningModule):
         figures = {"loss": float(loss), **self.task.watched(cases)}
         # Every rank has the whole table, so that nothing is left to be averaged.
         self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, sync_dist=False)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimizer and schedule, without decay on norms and biases."""
-        optimizer = build_optimizer(self.optimizer_factory, self, self.lr_factor)
-        schedule = self.schedule_factory(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @property
-    def lr_factor(self) -> float:
-        """Factor on the learning rate: less than 1 where pretrained weights were loaded."""
-        pretrained = self.load_report is not None and self.load_report.used != "none"
-        return self.pretrained_lr_factor if pretrained else 1.0
 
     def default_callbacks(self, folder: str | Path | None = None) -> list[Callback]:
         """Return what keeps the best epoch and the last, stops in time, and tells how fast it goes.
