@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rn50med.model.heads import Head, LinearHead
     from rn50med.recipe import load_recipe
     from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
+    from rn50med.training.finetuning import FineTuning, Full, Layerwise, LinearProbe, Staged
     from rn50med.training.module import FineTuneModule
     from rn50med.training.run import Run
 
@@ -46,10 +47,14 @@ __all__ = [
     "Columns",
     "Dermoscopy",
     "FineTuneModule",
+    "FineTuning",
+    "Full",
     "Fundus",
     "Head",
     "Histology",
+    "Layerwise",
     "LinearHead",
+    "LinearProbe",
     "MRISlice",
     "Mammogram",
     "Manifest",
@@ -62,6 +67,7 @@ __all__ = [
     "Rn50MedError",
     "Run",
     "SplitPlan",
+    "Staged",
     "Task",
     "Transforms",
     "Ultrasound",
@@ -99,6 +105,7 @@ def _home(name: str) -> str | None:
         "rn50med.model.heads": ("Head", "LinearHead"),
         "rn50med.recipe": ("load_recipe",),
         "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Task"),
+        "rn50med.training.finetuning": ("FineTuning", "Full", "Layerwise", "LinearProbe", "Staged"),
         "rn50med.training.module": ("FineTuneModule",),
         "rn50med.training.run": ("Run",),
     }

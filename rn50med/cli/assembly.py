@@ -98,7 +98,10 @@ class Assembly(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""
-        self.config_init = self.parser.instantiate(self.config)
+        try:
+            self.config_init = self.parser.instantiate(self.config)
+        except ValueError as error:
+            raise _ours(error) from error
         self.data: ManifestDataModule = self.config_init["data"]
         self.module: FineTuneModule = self.config_init["model"]
 
@@ -178,6 +181,14 @@ class Assembly(LightningCLI):
         if tracking.wandb == "disabled" or not is_first_process():
             return False if given is None else given
         return wandb_logger(tracking, plan.recipe, plan.folder, self._run_name(plan))
+
+
+def _ours(error: ValueError) -> ValueError:
+    """Return the error of ours that jsonargparse has wrapped, or its own."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, RecipeError):
+        inner = inner.__cause__ or inner.__context__
+    return inner or error
 
 
 def _name(recipe: str) -> str:

@@ -51,7 +51,7 @@ def match_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Pa
     unexpected = tuple(sorted(name for name in state if name not in own))
     foreign = [name for name in unexpected if re.match(r"(conv1|bn1|layer\d+)\..*(weight|bias)$", name)]
     if misshapen or foreign or len(missing) > _MOST_MISSING * len(own):
-        others = () if foreign else unexpected  # of a network without a single name of a ResNet's
+        others = () if misshapen or foreign else unexpected  # nothing else would be told
         told = (
             ("of another shape", misshapen),
             ("missing", missing),
