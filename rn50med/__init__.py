@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from rn50med.recipe import load_recipe
     from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Ordinal, Regression, Task
+    from rn50med.training.finetuning import FineTuning, Full, Layerwise, LinearProbe, Staged
     from rn50med.training.module import FineTuneModule
     from rn50med.training.regularisation import Regularisation
     from rn50med.training.run import Run
@@ -61,12 +62,16 @@ __all__ = [
     "CrossEntropy",
     "Dermoscopy",
     "FineTuneModule",
+    "FineTuning",
     "Focal",
+    "Full",
     "Fundus",
     "GeMHead",
     "Head",
     "Histology",
+    "Layerwise",
     "LinearHead",
+    "LinearProbe",
     "LogitAdjusted",
     "Loss",
     "MLPHead",
@@ -86,6 +91,7 @@ __all__ = [
     "Rn50MedError",
     "Run",
     "SplitPlan",
+    "Staged",
     "Task",
     "Transforms",
     "Ultrasound",
@@ -132,6 +138,7 @@ def _home(name: str) -> str | None:
         ),
         "rn50med.recipe": ("load_recipe",),
         "rn50med.tasks": ("UNKNOWN", "Binary", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Task"),
+        "rn50med.training.finetuning": ("FineTuning", "Full", "Layerwise", "LinearProbe", "Staged"),
         "rn50med.training.module": ("FineTuneModule",),
         "rn50med.training.regularisation": ("Regularisation",),
         "rn50med.training.run": ("Run",),

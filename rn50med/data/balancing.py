@@ -94,3 +94,28 @@ def expected_draws(groups: Sequence[Rows], count: int) -> dict[int, float]:
         for row in group.tolist():
             draws[row] = draws.get(row, 0.0) + count / len(groups) / len(group)
     return draws
+
+
+def balance(groups: Sequence[Rows], rows: Rows, targets: NDArray[np.int64], names: Sequence[str]) -> str:
+    """Return one line for the log: the share of each class or finding in an epoch, and what it was.
+
+    Args:
+        groups: As `class_groups` returns them.
+        rows: Of the manifest, those of train.
+        targets: Theirs.
+        names: Of the classes or findings.
+
+    Example:
+        >>> rows, targets = np.arange(4), np.array([0, 0, 0, 1])
+        >>> balance(class_groups(rows, targets), rows, targets, ("normal", "pneumonia"))
+        'sampler: balanced: in an epoch normal 50 % (of 75 %), pneumonia 50 % (of 25 %).'
+    """
+    draws = expected_draws(groups, len(rows))
+    drawn = np.array([draws[row] for row in rows.tolist()])
+    parts = []
+    for k, name in enumerate(names):
+        there = targets == k if targets.ndim == 1 else targets[:, k] == 1
+        parts.append(
+            f"{name} {drawn[there].sum() / drawn.sum():.0%} (of {there.mean():.0%})".replace("%", " %")
+        )
+    return f"sampler: balanced: in an epoch {', '.join(parts)}."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from rn50med.data.audit import LEAKS
+from rn50med.data.balancing import balance, class_groups
 from rn50med.data.cache import PreparedImages, cache_place
 from rn50med.data.contract import PixelContract, kinds_of
 from rn50med.data.dataset import Batch, EpochSampler, ImageDataset, as_it_is
@@ -26,8 +26,11 @@ from rn50med.data.readers import Reader
 from rn50med.data.sources import open_source
 from rn50med.data.splits import SplitPlan
 from rn50med.data.transforms import Transforms
+from rn50med.data.workers import may_fork, useful_workers
 from rn50med.errors import DataError, RecipeError, unknown
 from rn50med.tasks import Task
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class ManifestDataModule(LightningDataModule):
         allow_leakage: Go on with a patient or an image in two splits; the report says so.
         unsplit: What a source without splits is: `folds`, by patient; all of it `test`, as another site's
             images are; or all of it `train`, for cross-validation that puts no test images aside.
+        sampler: Whether an epoch of train is all images once (`shuffle`), or as many, each class or finding
+            as often as the others (`balanced`).
 
     Shape:
         - image: ``(B, C, S, S)``, 32-bit float.
@@ -108,6 +113,7 @@ class ManifestDataModule(LightningDataModule):
         allow: tuple[str, ...] = (),
         allow_leakage: bool = False,
         unsplit: Literal["folds", "test", "train"] = "folds",
+        sampler: Literal["shuffle", "balanced"] = "shuffle",
     ) -> None:
         super().__init__()
         _check_options(task, batch_size, num_workers, seed)
@@ -125,7 +131,7 @@ class ManifestDataModule(LightningDataModule):
         self.splits = splits
         self.split_file = split_file
         self.batch_size = batch_size
-        self.num_workers = _useful_workers() if num_workers is None else num_workers
+        self.num_workers = useful_workers() if num_workers is None else num_workers
         self.seed = seed
         self.cache = cache
         self.on_bad_image = on_bad_image
@@ -133,6 +139,7 @@ class ManifestDataModule(LightningDataModule):
         self.allow = tuple(allow)
         self.allow_leakage = allow_leakage
         self.unsplit = unsplit
+        self.sampler = sampler
         self._inspected: Inspection | None = None
         self._prepared: Prepared | None = None
 
@@ -228,8 +235,11 @@ class ManifestDataModule(LightningDataModule):
             raise RecipeError(
                 f"trainer.devices: are {ranks}, and {split} has {len(rows)} images; give fewer devices."
             )
-        sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank)
-        if train and min(self.batch_size, len(sampler)) < 2:
+        groups = self._groups(rows) if train and self.sampler == "balanced" else None
+        sampler = EpochSampler(rows.tolist(), self.seed, train, ranks, rank, groups)
+        module = self.trainer.lightning_module if self.trainer else None
+        norms_train = train and getattr(module, "norms_train", True)  # a frozen one takes any batch
+        if norms_train and min(self.batch_size, len(sampler)) < 2:
             raise RecipeError(
                 f"data.batch_size: is {self.batch_size}, with {len(sampler)} images to train on; "
                 "batch norm needs batches of 2 or more, better 8."
@@ -243,12 +253,20 @@ class ManifestDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=as_it_is,  # type: ignore[arg-type]  # the dataset collates
-            drop_last=train and self._leaves_a_poor_batch(len(sampler)),
+            drop_last=norms_train and self._leaves_a_poor_batch(len(sampler)),
             persistent_workers=self.num_workers > 0,
-            multiprocessing_context="fork" if self.num_workers and _may_fork() else None,
+            multiprocessing_context="fork" if self.num_workers and may_fork() else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+    def _groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Return the images of each class, and say how often each class is drawn."""
+        targets = self._targets[torch.from_numpy(rows)].numpy()
+        groups = class_groups(rows, targets)
+        if self.trainer is None or self.trainer.is_global_zero:
+            log.info("%s", balance(groups, rows, targets, self.task.classes))
+        return groups
 
     def _leaves_a_poor_batch(self, images: int) -> bool:
         """Whether the last batch is too small for batch norm, and can be spared."""
@@ -276,16 +294,3 @@ def _check_gate(most_bad_images: float, allow: Sequence[str]) -> None:
     if wrong := [code for code in allow if code not in ALLOWABLE]:
         remedy = f"What can be allowed: {', '.join(sorted(ALLOWABLE))}."
         raise RecipeError(f"data.allow: {unknown('code', wrong[0], ALLOWABLE, remedy)}")
-
-
-def _useful_workers() -> int:
-    """Return how many worker processes help: on a CPU they would take cores from the network."""
-    if not torch.cuda.is_available() or not _may_fork():  # others need a main guard in the user's script
-        return 0
-    return min(8, max(0, (os.cpu_count() or 1) - 1))
-
-
-def _may_fork() -> bool:
-    """Return whether workers can be forked: on Linux, unless the user has chosen another way."""
-    chosen = multiprocessing.get_start_method(allow_none=True)
-    return chosen == "fork" or (chosen is None and sys.platform == "linux")

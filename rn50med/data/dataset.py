@@ -101,7 +101,8 @@ class ImageDataset(Dataset[Batch]):
         self.pipeline = transforms.train if train else transforms.eval
         self.seed = seed
         # scaling alone does not ask how many images there are; a pipeline of somebody's own may
-        self.together = not train and type(transforms).eval is Transforms.eval
+        random = train and transforms.is_random
+        self.together = not random and type(transforms).eval is Transforms.eval
 
     def __len__(self) -> int:
         """Return the number of images of all splits: rows of the manifest index them."""

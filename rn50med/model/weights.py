@@ -1,26 +1,15 @@
-"""Where pretrained parameters are found, and how a file of them is read.
-
-A file is opened by safetensors, or by `torch.load` with ``weights_only=True``: neither runs what
-somebody may have put into it.
-"""
+"""Where pretrained parameters are found, and what became of them."""
 
 from __future__ import annotations
 
 import os
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from hashlib import file_digest
 from pathlib import Path
 from time import monotonic
-from typing import Any
 from urllib.parse import urlsplit
 
 import timm
-import torch
 from huggingface_hub import (
     constants,
     get_hf_file_metadata,
@@ -28,9 +17,6 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from rn50med.errors import OfflineError, RecipeError, listed, nearest
 from rn50med.network import answers, is_offline, within
@@ -45,9 +31,12 @@ FOLDER_VARIABLE = "RN50MED_WEIGHTS"
 """The environment variable that names the folder with ImageNet's weights, or the file itself."""
 
 OPTION = "--model.backbone.init_args.weights"
+OF_A_RUN = Path("checkpoints", "best.ckpt")
+"""Where the folder of a run keeps its best epoch."""
+
 _FILE = "model.safetensors"
-_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
-_FIRST_BLOCK = "layer1.0.conv1.weight"  # in every ResNet, so that what stands before it is a prefix
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+"""What files of weights end in."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +79,27 @@ class Found:
     statement: str
 
 
+def nameless(requested: str) -> str:
+    """Return what was asked for without its place, which can name a patient.
+
+    Args:
+        requested: A keyword, a file, or the folder of a run, whose own name is left out too.
+
+    Example:
+        >>> nameless("/home/me/weights/start.pth"), nameless("imagenet")
+        ('start.pth', 'imagenet')
+    """
+    if requested in KEYWORDS:
+        return requested
+    path = Path(requested).expanduser()
+    return OF_A_RUN.name if (path / OF_A_RUN).is_file() else path.name
+
+
 def find_weights(requested: str) -> Found:
     """Find the parameters to start from.
 
     Args:
-        requested: ``auto``, ``imagenet``, ``none``, or a file.
+        requested: ``auto``, ``imagenet``, ``none``, a file, or the folder of a run.
 
     Raises:
         RecipeError: If a file is not there, or ``imagenet`` cannot be had.
@@ -123,19 +128,22 @@ def _existing(requested: str) -> Path:
     """Return the file that was named, or say what is near it."""
     path = Path(requested).expanduser()
     if path.is_dir():
-        held = [item.name for item in sorted(path.iterdir()) if item.suffix in _SUFFIXES]
+        if (path / OF_A_RUN).is_file():
+            return path / OF_A_RUN
+        held = [item.name for item in sorted(path.iterdir()) if item.suffix in SUFFIXES]
         raise RecipeError(
-            f"weights {requested!r}: is a folder; name the file in it ({listed(held) or 'none is there'})."
+            f"weights {requested!r}: is a folder, and no run's; name the file in it "
+            f"({listed(held) or 'none is there'})."
         )
     if path.exists():
         return path
     guess = None if path.suffix else nearest(requested, KEYWORDS)
     if guess is None and path.parent.is_dir():
-        near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in _SUFFIXES))
+        near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in SUFFIXES))
         guess = str(path.parent / near) if near else None
     hint = f"; did you mean {guess!r}? " if guess else ". "
     raise RecipeError(
-        f"weights {requested!r}: there is no such file{hint}Give a file ({listed(_SUFFIXES)}) or one of "
+        f"weights {requested!r}: there is no such file{hint}Give a file ({listed(SUFFIXES)}) or one of "
         f"{listed(KEYWORDS)} for {OPTION}."
     )
 
@@ -194,99 +202,3 @@ def _how_to_get(hub_id: str, reason: str) -> str:
         f"{hf_hub_url(hub_id, _FILE)} on a connected machine, then put it at {root / _FILE}{setting}, "
         f"or give {OPTION} /path/to/{_FILE}."
     )
-
-
-def read_state(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Read a file of weights: its tensors, by the names that a ResNet has, and its SHA-256.
-
-    Wrappings (``state_dict``, ``model``) and prefixes (``module.``, ``backbone.body.``) are taken off.
-
-    Args:
-        path: The file.
-
-    Raises:
-        RecipeError: If it is damaged, hostile, or holds no weights.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-            file.seek(0)
-            digest = file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RecipeError(
-            f"weights {str(path)!r}: cannot be read ({error.strerror}); check its access rights."
-        ) from error
-    # The Hugging Face cache names a large file by its SHA-256.
-    named = path.resolve().name
-    if re.fullmatch("[0-9a-f]{64}", named) and named != digest:
-        raise _damaged(path, "its bytes are not those that its name in the cache promises")
-    return _without_prefix(_unwrapped(_opened(path, head), path), path), digest
-
-
-def _damaged(path: Path, what: str) -> RecipeError:
-    return RecipeError(f"weights {str(path)!r}: {what}; delete it and fetch it again.")
-
-
-def _opened(path: Path, head: bytes) -> object:
-    """Open a file by what it holds, whatever its name ends in."""
-    if not head:
-        raise _damaged(path, "is empty (0 bytes)")
-    if head.lstrip().startswith(b"<"):
-        raise _damaged(path, "is a web page instead of weights, perhaps a log-in or error page")
-    if head.startswith(b"version https://git-lfs"):
-        raise RecipeError(
-            f"weights {str(path)!r}: is a Git LFS pointer, not the file itself; run `git lfs pull`."
-        )
-    if head[8:9] == b"{":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise _damaged(path, f"is cut off or damaged ({error})") from error
-    if head.startswith((b"PK", b"\x80")):
-        return _unpickled(path)
-    raise _damaged(path, f"is no file of weights ({listed(_SUFFIXES)}), or is damaged")
-
-
-def _unpickled(path: Path) -> object:
-    try:
-        bad = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
-        if bad is None:
-            with path.open("rb") as file:  # by its name, torch would take it for safetensors
-                return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RecipeError(
-            f"weights {str(path)!r}: holds more than tensors and plain values (or is damaged), which could "
-            "run code when opened, and was refused; ask for the state_dict alone, best as .safetensors."
-        ) from error
-    except Exception as error:  # a damaged pickle fails in any way there is
-        raise _damaged(path, f"is cut off or damaged ({type(error).__name__})") from error
-    raise _damaged(path, f"is damaged (checksum of {bad!r})")
-
-
-def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
-    """Return the tensors by name, from under ``state_dict`` or ``model`` where they are there."""
-    while isinstance(content, Mapping):
-        inner: Any = next(
-            (content[key] for key in ("state_dict", "model") if isinstance(content.get(key), Mapping)), None
-        )
-        if inner is None:
-            break
-        content = inner
-    pairs = content.items() if isinstance(content, Mapping) else ()
-    tensors = {str(name): value for name, value in pairs if isinstance(value, Tensor)}
-    if not tensors:
-        raise RecipeError(
-            f"weights {str(path)!r}: holds no tensors by name; save `model.state_dict()` to it."
-        )
-    return tensors
-
-
-def _without_prefix(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    prefixes = sorted({name.removesuffix(_FIRST_BLOCK) for name in state if name.endswith(_FIRST_BLOCK)})
-    if len(prefixes) > 1:
-        raise RecipeError(
-            f"weights {str(path)!r}: holds several networks (named {listed(map(repr, prefixes))}); "
-            "save the one that you mean to a file of its own."
-        )
-    prefix = prefixes[0] if prefixes else ""
-    return {name.removeprefix(prefix): value for name, value in state.items()}

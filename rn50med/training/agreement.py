@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from rn50med.tasks import Task
 
 if TYPE_CHECKING:
     from rn50med.training.module import FineTuneModule
+
+log = logging.getLogger(__name__)
 
 
 def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
@@ -43,6 +46,35 @@ def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
     if isinstance(data, ManifestDataModule):
         unit = decided_unit(data.manifest, module.task, module.protocol.unit if learns else module.unit.of)
         module.unit = module.protocol.decided(unit) if learns else module.unit
+    if learns:
+        _prepare_loss(module, data if isinstance(data, ManifestDataModule) else None)
+
+
+def _prepare_loss(module: FineTuneModule, data: ManifestDataModule | None) -> None:
+    """Let the loss count the classes of train, and say what comes of it."""
+    if module.loss is None:
+        module.train_loss = module.task.loss
+        return
+    name, kind = type(module.loss).__name__, type(module.task).__name__
+    if data is None:
+        raise RecipeError(
+            f"model.loss: {name} counts the classes of the training images, which only a ManifestDataModule "
+            "can tell; use one, or leave the loss out."
+        )
+    rows = data.manifest.rows()
+    counts = module.task.class_counts([rows[row] for row in data.rows_of("train").tolist()])
+    if counts is None:
+        raise RecipeError(
+            f"model.loss: {kind} has a loss of its own, which {name} cannot replace; leave it out."
+        )
+    module.train_loss = prepared = module.loss.prepared(counts)
+    if module.trainer.is_global_zero:
+        log.info("%s", prepared.statement(module.task.classes))
+        if module.loss.balances and data.sampler == "balanced":
+            log.warning(
+                "warning (balanced-twice): both model.loss and data.sampler make up for rare classes, which "
+                "counts them twice; leave one of them out."
+            )
 
 
 def _check_channels(module: FineTuneModule, channels: int | None) -> None:

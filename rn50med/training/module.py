@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch import Callback
 from torch import Tensor
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import AdamW
 
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
@@ -23,25 +21,27 @@ from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.evaluation.protocol import Protocol
 from rn50med.evaluation.temperature import Temperature
+from rn50med.losses import Loss
 from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import Head, HeadFactory, LinearHead
 from rn50med.model.weights import LoadReport
-from rn50med.parts import Specification, build, build_factory, factory_specification
+from rn50med.parts import Specification, factory_specification
 from rn50med.tasks import Task
 from rn50med.training.agreement import agree, membership_of
 from rn50med.training.batch import check_finite, unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
+from rn50med.training.finetuning import FineTuning, Full
 from rn50med.training.mixing import mixed_batch
+from rn50med.training.rebuilding import rebuilt
 from rn50med.training.regularisation import Regularisation
-from rn50med.training.schedule import ScheduleFactory, WarmupCosine, build_optimizer
-from rn50med.training.starting_point import drawn_back, sparing
+from rn50med.training.schedule import ScheduleFactory, WarmupCosine
+from rn50med.training.starting_point import OptimizerFactory
+from rn50med.training.thawing import ThawingModule
 
 log = logging.getLogger(__name__)
 
-OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 
-
-class FineTuneModule(LightningModule):
+class FineTuneModule(ThawingModule):
     """Fine-tunes a backbone with a head on a task.
 
     It works in anybody's Trainer, with a `ManifestDataModule` or a DataLoader of one's own, whose batches
@@ -55,10 +55,13 @@ class FineTuneModule(LightningModule):
         head: Makes the head, given the feature maps' channels and the number of logits.
         optimizer: Makes the optimizer, given parameter groups.
         schedule: Makes the schedule of the learning rate, given optimizer and number of steps.
+        finetuning: Which parts train, from which epoch on; all from the start where it is not given.
         pretrained_lr_factor: Factor on the learning rate where the backbone starts from pretrained
             weights, which a rate that is right for random ones would wash out; above 0.
         patience: Epochs without a better val figure after which training stops, counted from the middle of
             the schedule on; 0 never stops.
+        loss: What training minimises, with weights and priors from the images of train; the task's own where
+            it is not given. Val's loss is always the task's own.
         regularisation: What keeps it from learning its images by heart.
 
     Shape:
@@ -69,15 +72,18 @@ class FineTuneModule(LightningModule):
         RecipeError: If a part cannot be kept in a checkpoint.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the keys of a recipe
         self,
         task: Task,
         backbone: ResNet50 | None = None,
         head: HeadFactory = LinearHead,
         optimizer: OptimizerFactory = AdamW,
         schedule: ScheduleFactory = WarmupCosine,
+        finetuning: FineTuning | None = None,
         pretrained_lr_factor: float = 0.1,
         patience: int = 5,
+        *,
+        loss: Loss | None = None,
         regularisation: Regularisation = Regularisation(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
@@ -91,8 +97,11 @@ class FineTuneModule(LightningModule):
         self.head: Head = head(self.backbone.channels, task.num_outputs)
         self.optimizer_factory = optimizer
         self.schedule_factory = schedule
+        self.finetuning = Full() if finetuning is None else finetuning
         self.pretrained_lr_factor = pretrained_lr_factor
         self.patience = patience
+        self.loss = loss
+        self.train_loss: Callable[[Tensor, Tensor], Tensor] = task.loss
         self.regularisation = regularisation
         self.protocol = Protocol()
         self.chooses = True
@@ -115,8 +124,10 @@ class FineTuneModule(LightningModule):
             "head": factory_specification(head, "head"),
             "optimizer": factory_specification(optimizer, "optimizer"),
             "schedule": factory_specification(schedule, "schedule"),
+            "finetuning": self.finetuning.specification(),
             "pretrained_lr_factor": float(pretrained_lr_factor),
             "patience": int(patience),
+            "loss": None if loss is None else loss.specification(),
             "regularisation": asdict(regularisation),
         }
 
@@ -134,22 +145,18 @@ class FineTuneModule(LightningModule):
             StorageError: If it is no checkpoint of rn50med's, or is damaged.
         """
         checkpoint = read_checkpoint(checkpoint_path, map_location)
-        kept = dict(checkpoint[CHECKPOINT_KEY]["module"])
-        bases: dict[str, type[Any]] = {"task": Task, "backbone": ResNet50}
-        factories: dict[str, type[Any]] = {"head": Head, "optimizer": Optimizer, "schedule": LRScheduler}
-        kept |= {name: build(kept[name], base) for name, base in bases.items()}
-        kept |= {name: build_factory(kept[name], base) for name, base in factories.items()}
-        # older checkpoints know of none
-        kept["regularisation"] = Regularisation(**kept.get("regularisation", {}))
-        module = cls(**kept)
+        module = cls(**rebuilt(checkpoint[CHECKPOINT_KEY]["module"]))
         module.load_state_dict(checkpoint["state_dict"])
         module.on_load_checkpoint(checkpoint)
         return module.eval()
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits of a batch of images."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        return cast(Tensor, self.head(self.backbone(image))).float()
+        return cast(Tensor, self.head(self.feature_maps(image))).float()
+
+    def feature_maps(self, image: Tensor) -> list[Tensor]:
+        """Return the backbone's feature maps of a batch of images."""
+        return cast("list[Tensor]", self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
@@ -161,14 +168,18 @@ class FineTuneModule(LightningModule):
             if self.trainer.is_global_zero:
                 surprise = report.requested == "auto" and report.used == "none"
                 log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
+        if stage == "fit":
+            self.prepare_parts()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         image, target, index = unpack(batch)
         seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
         draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
-        image, target = mixed_batch(image, target, self.task, self.regularisation, draw)
-        loss = self.task.loss(self(image), target)
+        blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
+        known = index if blend is image else None  # of a blend, no features are kept
+        with self.norms_at_rest(len(target), batch_idx):
+            loss = self.train_loss(self.logits("train", blend, known), target)
         check_finite(loss, index, self.trainer)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
         return loss
@@ -199,7 +210,7 @@ class FineTuneModule(LightningModule):
                 )
             start = sum(len(seen) for seen in table.index)
             index = torch.arange(start, start + len(target), device=target.device)
-        table.to(target.device).update(index, self(image), target)
+        table.to(target.device).update(index, self.logits(split, image, index), target)
 
     def on_validation_epoch_end(self) -> None:
         """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
@@ -241,25 +252,6 @@ class FineTuneModule(LightningModule):
         figures = {"loss": float(loss), **self.task.watched(cases)}
         # Every rank has the whole table, so that nothing is left to be averaged.
         self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, sync_dist=False)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimizer and schedule, without decay on norms and biases."""
-        factory = self.optimizer_factory
-        if self.regularisation.l2_sp:
-            factory = sparing(factory, drawn_back(self.backbone).values(), decayed=not self.pretrained)
-        optimizer = build_optimizer(factory, self, self.lr_factor)
-        schedule = self.schedule_factory(optimizer, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @property
-    def lr_factor(self) -> float:
-        """Factor on the learning rate: less than 1 where pretrained weights were loaded."""
-        return self.pretrained_lr_factor if self.pretrained else 1.0
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether the backbone started from pretrained weights; not known of a run that goes on."""
-        return self.load_report is not None and self.load_report.used != "none"
 
     def default_callbacks(self, folder: str | Path | None = None) -> list[Callback]:
         """Return what averages the weights, keeps the best epoch and the last, and stops in time.

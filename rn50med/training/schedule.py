@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import cos, pi
 from typing import Any
@@ -15,37 +15,37 @@ ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
 """What a recipe gives for a schedule: its options are filled in, optimizer and steps are not."""
 
 
-def decay_groups(module: nn.Module) -> list[dict[str, Any]]:
+def decay_groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     """Return parameter groups in which norms and biases are not decayed.
 
     They are the parameters of one axis; decay would pull a norm's scale to zero.
 
     Args:
-        module: Whose trainable parameters to group.
+        parameters: Those to train.
 
     Source:
         He et al., *Bag of tricks for image classification*, CVPR 2019, section 3.1; arXiv:1812.01187.
     """
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    every = list(parameters)
     return [
-        {"params": [p for p in trainable if p.ndim > 1]},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in every if p.ndim > 1]},
+        {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
 def build_optimizer(
-    factory: Callable[[Iterable[Any]], Optimizer], module: nn.Module, lr_factor: float
+    factory: Callable[[Iterable[Any]], Optimizer], rated: Mapping[float, Iterable[nn.Parameter]]
 ) -> Optimizer:
-    """Build an optimizer, fused where it can be, its learning rate scaled.
+    """Build an optimizer, fused where it can be, its learning rates scaled.
 
     Args:
         factory: Makes it of parameter groups.
-        module: What it trains.
-        lr_factor: Factor on the learning rate.
+        rated: The parameters to train, by the factor on their learning rate.
     """
-    optimizer = factory(decay_groups(module))
-    for group in optimizer.param_groups:
-        group["lr"] *= lr_factor
+    groups = [(factor, group) for factor, parameters in rated.items() for group in decay_groups(parameters)]
+    optimizer = factory([group for _, group in groups])
+    for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True):
+        group["lr"] *= factor
         # Groups say fused=None where nobody chose; a choice of the user's stands.
         if "fused" in group and group["fused"] is None and not group.get("foreach"):
             group["fused"] = True

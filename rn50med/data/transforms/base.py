@@ -111,6 +111,11 @@ class Transforms(Part, ABC):
     def train(self) -> Compose:
         """The same with random changes; seed it with ``set_random_state``."""
 
+    @property
+    def is_random(self) -> bool:
+        """Whether an image is another one in each epoch of training."""
+        return True
+
 
 def _code_of(kind: type) -> dict[str, str]:
     """Return a hash of the code of classes that are not ours: whoever edits theirs raises no version."""
@@ -146,6 +151,11 @@ class DomainTransforms(Transforms):
     def train(self) -> Compose:
         """The same with random changes, clipped to [0, 1] again; without any at strength 0."""
         return Pipeline([Unit(), *self.changes(), Clip()]) if self.strength else self.eval
+
+    @property
+    def is_random(self) -> bool:
+        """Whether an image is another one in each epoch of training: not at strength 0."""
+        return bool(self.strength) or type(self).train is not DomainTransforms.train
 
     @abstractmethod
     def changes(self) -> Sequence[Transform]:
