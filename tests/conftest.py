@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,41 @@ import torch
 from films import write_films
 
 ROOT = Path(__file__).resolve().parent.parent
+
+ONE_STEP: dict[str, object] = {
+    "model.backbone.weights": "none",
+    "data.transforms.size": 32,
+    "trainer.max_epochs": 1,
+    "trainer.limit_train_batches": 1,
+    "trainer.accelerator": "cpu",
+    # Most of so short a training is writing checkpoints, which AdamW's memory makes three times as large.
+    "model.optimizer": "torch.optim.SGD",
+    "model.optimizer.lr": 0.01,
+}
+"""Options of `fit` for a training of about two seconds."""
+
+
+def as_words(options: Mapping[str, object]) -> list[str]:
+    """Write options as a command line has them."""
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the search for garbage, which is then quick, and frees networks soon."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the end of the process find everything."""
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_leftovers() -> Iterator[None]:
+    """A network and its Trainer refer to each other, and stay until somebody looks for garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +70,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RN50MED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def no_gigabyte() -> Iterator[None]:
+    """No damage, and no bomb, makes a reader take a gigabyte."""
+    try:
+        import resource
+    except ImportError:  # Windows does not count it so
+        yield
+        return
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 1e9
 
 
 @dataclass
@@ -77,6 +128,30 @@ class FilmTable:
 def film_table(tmp_path: Path) -> FilmTable:
     """A table of 48 small films, in a folder of its own."""
     return FilmTable(write_films(tmp_path / "study", size=64, splits=False))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real checkpoint of normal against pneumonia, in a run folder, after one step of training."""
+    from lightning.pytorch import Trainer
+
+    from rn50med import Binary, FineTuneModule, ManifestDataModule, Radiograph, ResNet50
+
+    folder = tmp_path_factory.mktemp("run")
+    task = Binary(negative="normal", positive="pneumonia")
+    table = write_films(folder / "study", size=32)
+    data = ManifestDataModule(str(table), task=task, transforms=Radiograph(size=32), num_workers=0)
+    optimizer = partial(torch.optim.SGD, lr=0.01)  # for the reason given at ONE_STEP
+    module = FineTuneModule(task, backbone=ResNet50(weights="none"), optimizer=optimizer)
+    trainer = Trainer(
+        accelerator="cpu", limit_train_batches=1, max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    path = folder / "checkpoints" / "best.ckpt"
+    path.parent.mkdir()
+    trainer.save_checkpoint(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,21 @@
-"""Best epoch, last epoch, early stopping."""
+"""Best epoch, last epoch, early stopping, signals."""
 
 from __future__ import annotations
 
+import gc
+import signal
+import weakref
+
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from rn50med.errors import StorageError
 from rn50med.training.callbacks import EpochLog, PatientStop
 from rn50med.training.checkpoints import Best, Last
 from rn50med.training.schedule import warmup_cosine
+from rn50med.training.signals import StopOnSignal
 
 
 class Scripted(LightningModule):
@@ -96,6 +101,34 @@ def test_a_checkpoint_that_could_not_be_opened_again_stops_before_the_first_epoc
 
     with pytest.raises(StorageError, match="could not be opened again"):
         run(tmp_path, [0.5], [Hoarder(), Last(tmp_path)])
+
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+
+def test_the_signals_belong_to_whoever_had_them_once_training_has_ended(tmp_path):
+    before = handlers()
+    run(tmp_path, [0.5, 0.6], [StopOnSignal()])
+    assert handlers() == before
+
+
+def test_the_signals_are_given_back_by_a_training_that_fails_too(tmp_path):
+    class Failing(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            assert handlers() != before
+            raise ZeroDivisionError
+
+    before = handlers()
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, [0.5], [StopOnSignal(), Failing()])
+    assert handlers() == before
+
+
+def test_a_training_that_has_ended_keeps_no_memory(tmp_path):
+    trainer = weakref.ref(run(tmp_path, [0.5], [StopOnSignal()]))
+    gc.collect()
+    assert trainer() is None
 
 
 def test_the_log_of_epochs_has_a_row_per_epoch_and_leaves_undefined_empty(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rn50med.errors import DataError
-from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.arrays import UNKNOWN, stored
 from rn50med.evaluation.cases import (
     Cases,
     Grouping,
@@ -18,7 +18,7 @@ from rn50med.evaluation.cases import (
     uneven,
 )
 from rn50med.evaluation.operating_rule import Rule
-from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.protocol import Protocol
 from rn50med.tasks import Binary, MultiClass, MultiLabel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,14 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from rn50med.cli import compare
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.evaluation.arrays import UNKNOWN
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.comparable import comparable
 from rn50med.evaluation.comparison import differences, spread
+from rn50med.evaluation.intervals import auroc_interval
 from rn50med.evaluation.paired import paired_auroc
 from rn50med.evaluation.pooling import pooled, temperatures_of
 from rn50med.evaluation.prediction_file import PredictionFile
+from rn50med.evaluation.proportions import wilson
 
 
 def binary(scores, truth, patients, threshold=0.5):
@@ -232,6 +236,26 @@ def test_pooling_is_not_moved_by_the_scale_of_a_fold():
     assert plain["figures"]["auroc"]["n"] == 270
 
 
+def test_pooled_figures_have_the_intervals_of_a_run_and_a_share_of_one_is_not_sure():
+    run = binary(np.array([0.1, 0.6, 0.2, 0.9, 0.7, 0.8]), np.array([0, 0, 0, 1, 1, 1]), range(6))
+    found = pooled([(table(9), run)], resamples=50)["figures"]
+    assert found["sensitivity"]["value"] == 1.0
+    assert found["sensitivity"]["low"] == pytest.approx(wilson(1.0, 3)[0])
+    scaled = run.probabilities[:, 1]
+    assert found["auroc"] == auroc_interval(scaled, run.target, run.patients).as_json()
+
+
+def test_pooled_figures_are_of_patients_where_those_are_judged():
+    run = table(0)
+    truth = (run.patients % 2).astype(int)
+    constant = replace(run, target=truth, called=truth)
+    found = pooled([(run, constant)], Unit("patient"), resamples=20)["figures"]
+    assert found["auroc"]["n"] == 30
+    said = [constant.probabilities[run.patients == patient, 1].mean() for patient in range(30)]
+    assert found["auroc"]["value"] == pytest.approx(roc_auc_score(np.arange(30) % 2, said), abs=0.02)
+    assert found["sensitivity"]["n"] == 15
+
+
 def changed(folder, seed, recipe):
     """Give a made-up run other scores, and a recipe."""
     random = np.random.default_rng(seed)
@@ -337,6 +361,44 @@ def test_runs_of_two_tasks_are_refused(tmp_path):
         compare.run([str(one), str(other)])
 
 
+def judged(folder, unit, images="mean"):
+    """Let a made-up run judge patients, whose images have one label and one call."""
+    for name in ("val", "test"):
+        path = folder / "predictions" / f"{name}.csv"
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        classes = np.array(["normal", "pneumonia"])
+        rows["target"] = rows["call"] = classes[rows["patient"].str[-1].astype(int) % 2]
+        rows.to_csv(path, index=False)
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"protocol": {"unit": unit, "images": images}}
+    path.write_text(json.dumps(metrics))
+    return folder
+
+
+def test_runs_that_judge_patients_are_compared_by_patient(tmp_path, capsys):
+    one, other = (judged(run, "patient", "max") for run in made(tmp_path, "a", "b"))
+    assert compare.run([str(one), str(other), "--json", str(tmp_path / "out.json")]) == 0
+    assert "figures are of 10 patients, by the max of their images\n" in capsys.readouterr().out
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert (facts["unit"], facts["cases"], facts["images"]) == ("patient", 10, 60)
+    values = []
+    for run in (one, other):
+        rows = pd.read_csv(run / "predictions" / "test.csv").groupby("patient")
+        said, truth = rows["prob_pneumonia"].max(), rows["target"].first() == "pneumonia"
+        values.append(roc_auc_score(truth, said))
+    found = facts["figures"]["auroc"]
+    assert [found["one"], found["other"]] == pytest.approx(values, abs=1e-12)
+    assert found["difference"]["n"] == 10
+
+
+@pytest.mark.parametrize("recipes", [("a", "b"), ("a", "a")])
+def test_runs_that_judge_other_things_are_refused(tmp_path, recipes):
+    one, other = made(tmp_path, *recipes)
+    judged(other, "patient")
+    with pytest.raises(DataError, match=r"judges images, and .* patients by the mean of their images"):
+        compare.run([str(one), str(other)])
+
+
 def test_labels_are_compared_each(tmp_path, capsys):
     one, other = (
         changed(made_up_labels(tmp_path / name), seed, f"task: {name}") for seed, name in enumerate("ab")
@@ -378,8 +440,4 @@ def test_a_folder_that_is_no_run_or_named_twice_is_refused(tmp_path):
     with pytest.raises(RecipeError, match="named twice"):
         compare.run([str(run), str(run)])
     with pytest.raises(StorageError, match="has no recipe"):
-        compare.run([str(run), str(tmp_path)])
-    (tmp_path / "fold-0").mkdir()
-    (tmp_path / "recipe.yaml").write_text("a: 1\n")
-    with pytest.raises(StorageError, match=r"is a cross-validation; give its folds"):
         compare.run([str(run), str(tmp_path)])

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import FilmTable, Outcome
+from conftest import ONE_STEP, FilmTable, Outcome
 from films import write_films
 from PIL import Image
 
+from rn50med import fit
 from rn50med.data.contract import PixelContract, kind_of, kinds_of
 from rn50med.data.readers import Facts, Reader
 from rn50med.errors import DataError, StorageError
@@ -64,52 +65,43 @@ def test_kinds_that_were_not_learnt_from_are_counted() -> None:
     assert kinds_of([None]) == ()
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a reader, a root and a test set of its own; the site that is tested is Basel."""
+    films = FilmTable(write_films(tmp_path_factory.mktemp("study") / "study", splits=False))
+    films.cells["site"] = (["Bern"] * 4 + ["Basel"] * 4) * 6
+    own = {
+        "data.source": films.write(), "data.root": films.folder, "data.reader.range": "[0, 1000]",
+        "data.splits.by": "site", "data.splits.test": "[Basel]",
+    }  # fmt: skip
+    return fit("chest_xray", ONE_STEP | own, output=films.folder / "run").folder
+
+
 def test_a_run_is_tested_and_used_by_the_contract_it_was_trained_by(
-    film_table: FilmTable, command_line: Callable[..., Outcome], caplog: pytest.LogCaptureFixture
+    run: Path, command_line: Callable[..., Outcome]
 ) -> None:
-    small = [
-        "--trainer.max_epochs",
-        "1",
-        "--trainer.limit_train_batches",
-        "1",
-        "--data.transforms.size",
-        "32",
-    ]
-    fitted = command_line(
-        "fit", "--recipe", "chest_xray", "--data.source", film_table.path, "--output", "run", *small,
-        "--data.reader.range", "[0, 1000]",
-    )  # fmt: skip
-    assert fitted.code == 0, fitted.err
     raw = np.random.default_rng(0).uniform(0, 1000, (40, 40)).astype(np.float32)
     np.save("raw.npy", raw)
     Image.fromarray(np.rint(raw * 65.535).astype(np.uint16)).save("same.png")
-    both = command_line("predict", "--run", "run", "--images", "raw.npy", "same.png")
+    both = command_line("predict", "--run", run, "--images", "raw.npy", "same.png")
     assert both.code == 0, both.err
     one, other = (line.split(",") for line in both.out.splitlines()[1:])
     assert abs(float(one[2]) - float(other[2])) < 1e-4
-    other_options = command_line("test", "--run", "run", "--data.reader.range", "[0, 2000]")
+    other_options = command_line("test", "--run", run, "--data.reader.range", "[0, 2000]")
     assert other_options.code == 3
     assert "data.reader.range is (0.0, 2000.0), not (0.0, 1000.0) as in training" in other_options.err
-    other_size = command_line("test", "--run", "run", "--data.transforms.size", "64")
+    other_size = command_line("test", "--run", run, "--data.transforms.size", "64")
     assert other_size.code == 3
     assert "data.transforms: size 64, not 32 as in training" in other_size.err
 
 
 def test_another_site_is_not_judged_by_the_runs_own_place(
-    film_table: FilmTable, command_line: Callable[..., Outcome], tmp_path: Path
+    run: Path, command_line: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    film_table.cells["site"] = (["Bern"] * 4 + ["Basel"] * 4) * 6
-    film_table.write()
-    fitted = command_line(
-        "fit", "--recipe", "chest_xray", "--data.source", film_table.path, "--output", "run",
-        "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--data.transforms.size", "32",
-        "--data.root", film_table.folder, "--data.splits.by", "site", "--data.splits.test", "[Basel]",
-    )  # fmt: skip
-    assert fitted.code == 0, fitted.err
     elsewhere = write_films(tmp_path / "elsewhere", splits=False, seed=1)
-    judged = command_line("test", "--run", "run", "--data.source", elsewhere)
+    judged = command_line("test", "--run", run, "--data.source", elsewhere)
     assert judged.code == 0, judged.err
     assert "all of it is test" in judged.err
     assert "(same-patients)" in judged.err, "patients are numbered alike at both"
-    lines = (Path("run/test/labels/predictions/test.csv")).read_text().splitlines()
+    lines = (run / "test/labels/predictions/test.csv").read_text().splitlines()
     assert len(lines) == 1 + 48

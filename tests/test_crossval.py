@@ -8,16 +8,21 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_folds import made_up_folds
 
 from rn50med import predict
 from rn50med.cli import crossval
+from rn50med.cli.arguments import prepare
+from rn50med.cli.assembly import Assembly
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.splits import SplitPlan, make_splits, write_splits
 from rn50med.data.transforms import Radiograph
 from rn50med.errors import DataError, RecipeError, StorageError
-from rn50med.recipe import load_recipe
+from rn50med.evaluation.cases import Unit
+from rn50med.evaluation.schema import check_metrics
+from rn50med.recipe import dump_yaml, load_recipe
 from rn50med.tasks import Binary
-from rn50med.training.crossval import begin, conclude, ensemble_members, open_folds
+from rn50med.training.crossval import begin, conclude, ensemble_members, judged_as_before, open_folds
 
 SMALL = {
     "model.backbone.weights": "none",
@@ -107,6 +112,67 @@ def test_a_folder_goes_on_with_its_own_recipe_alone(tmp_path):
         begin(tmp_path / "cv", RECIPE | {"trainer": {"max_epochs": 2}})
 
 
+def test_a_folder_goes_on_where_its_recipe_lacks_keys_that_are_at_their_defaults(tmp_path):
+    begin(tmp_path / "cv", RECIPE)
+    newer = RECIPE | {"evaluation": {"unit": "auto"}}
+
+    def as_now(path):
+        return {"evaluation": {"unit": "auto"}} | load_recipe(str(path))
+
+    begin(tmp_path / "cv", newer, as_now)
+    with pytest.raises(StorageError, match=r"differs in evaluation\.unit; give the same one"):
+        begin(tmp_path / "cv", RECIPE | {"evaluation": {"unit": "image"}}, as_now)
+    assert load_recipe(str(tmp_path / "cv" / "recipe.yaml")) == RECIPE
+
+
+def test_the_command_line_knows_the_defaults_of_keys_that_a_recipe_lacks(film_table, tmp_path, command_line):
+    words = ["--recipe", "chest_xray", "--data.source", str(film_table.path), *WORDS]
+    ready = prepare(words)
+    whole = Assembly(ready).resolved()
+    older = {key: value for key, value in whole.items() if key != "evaluation"}
+    older["data"] = {key: value for key, value in whole["data"].items() if key != "on_bad_image"}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(dump_yaml(older))
+    assert crossval._as_now(ready)(path) == whole
+
+
+def test_folds_of_an_earlier_version_and_later_ones_are_one_cross_validation(tmp_path):
+    folder = made_up_folds(tmp_path / "cv")
+    recipe = load_recipe(str(folder / "fold-1" / "recipe.yaml"))
+    newer = dump_yaml(recipe | {"evaluation": {"unit": "image"}})
+    (folder / "fold-1" / "recipe.yaml").write_text(newer)
+    assert conclude(folder)["folds"] == 3
+    (folder / "fold-2" / "recipe.yaml").write_text(newer.replace("image", "patient"))
+    whole = load_recipe(str(folder / "recipe.yaml")) | {"evaluation": {"unit": "auto"}}
+    (folder / "recipe.yaml").write_text(dump_yaml(whole))
+    with pytest.raises(StorageError, match=r"fold-1 differs from fold-0 in evaluation"):
+        conclude(folder)
+
+
+def test_further_folds_are_judged_as_those_that_an_earlier_version_finished(tmp_path):
+    assert judged_as_before(tmp_path) == {}
+    older = made_up_folds(tmp_path / "older")
+    assert judged_as_before(older) == {"evaluation.unit": "image", "evaluation.temperature": "none"}
+    assert judged_as_before(made_up_folds(tmp_path / "now", unit=Unit("patient"))) == {}
+
+
+def test_folds_that_judge_other_cases_are_not_put_together(tmp_path):
+    folder = made_up_folds(tmp_path / "cv", unit=Unit("patient"))
+    path = folder / "fold-1" / "metrics.json"
+    path.write_text(path.read_text().replace('"patient"', '"image"'))
+    with pytest.raises(StorageError, match=r"fold-0 judges patients \(mean\) and fold-1 images"):
+        conclude(folder)
+
+
+def test_a_cross_validation_that_judges_patients_pools_patients(tmp_path):
+    metrics = conclude(made_up_folds(tmp_path / "cv", unit=Unit("patient")))
+    assert metrics["protocol"]["unit"] == "patient"
+    assert metrics["pooled"]["figures"]["auroc"]["n"] == 36
+    check_metrics(metrics)
+    oof = pd.read_csv(tmp_path / "cv" / "predictions" / "oof.csv")
+    assert len(oof) == 144  # of images, whatever is judged
+
+
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_text("trainer: {max_epochs: 1}\n")  # such as a run's
     with pytest.raises(StorageError, match="is not empty"):
@@ -160,7 +226,12 @@ def test_cross_validation_end_to_end_and_again_after_a_fold_was_lost(
     values = [each["auroc"]["value"] for each in metrics["by_fold"]]
     assert metrics["mean"]["auroc"]["value"] == pytest.approx(np.mean(values), abs=1e-12)
     assert metrics["mean"]["auroc"]["sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    assert metrics["pooled"]["figures"]["auroc"]["n"] == len(wanted)
+    assert metrics["protocol"]["unit"] == "patient"  # whose films have one label
+    assert metrics["pooled"]["figures"]["auroc"]["n"] == cells.loc[list(wanted), "patient_id"].nunique()
+    check_metrics(metrics)
+    page = (folder / "report.html").read_text()
+    assert f"{metrics['mean']['auroc']['value']:.3f}" in page
+    assert f"The {len(cells) - len(wanted)} test images stayed closed" in page
     the_ensemble_is_the_mean_of_the_folds(film_table, folder)
     again_after_a_fold_was_lost(film_table, folder)
     other_images_are_refused(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import stat
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from copy import deepcopy
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,10 @@ import pytest
 import torch
 from conftest import FilmTable, Outcome
 from dicoms import write_dicom
-from films import write_films
-from lightning.pytorch import Trainer
 from monai.transforms import Compose, Transform
 from PIL import Image
 from torch import Tensor, nn
 
-from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.pixels import unresize
 from rn50med.data.readers import full_range
 from rn50med.data.transforms import CTSlice, Display, Fundus, Mammogram, MRISlice, Radiograph
@@ -104,8 +102,14 @@ class Hasty(Weighted):
         return super().forward([features[-1].relu_()])
 
 
+@cache
+def _known() -> Known:
+    return Known()
+
+
 def known(task: Task = TASK, head: Callable[..., Head] = Weighted) -> FineTuneModule:
-    return FineTuneModule(task, backbone=Known(), head=head).eval()
+    # A copy, since to draw the weights that `Known` throws away takes longer than a test.
+    return FineTuneModule(task, backbone=deepcopy(_known()), head=head).eval()
 
 
 def as_run(folder: Path, module: FineTuneModule, transforms: object = None) -> Run:
@@ -124,22 +128,6 @@ def spot(height: int, width: int, top: int, left: int, side: int, dtype: type = 
 def save(path: Path, pixels: np.ndarray) -> Path:
     Image.fromarray(pixels).save(path)
     return path
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real checkpoint, after one step of training."""
-    folder = tmp_path_factory.mktemp("run")
-    table = write_films(folder / "study", size=32)
-    data = ManifestDataModule(str(table), task=TASK, transforms=Radiograph(size=32), num_workers=0)
-    module = FineTuneModule(TASK, backbone=ResNet50(weights="none"))
-    trainer = Trainer(
-        accelerator="cpu", limit_train_batches=1, max_epochs=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-    )  # fmt: skip
-    trainer.fit(module, data)
-    trainer.save_checkpoint(folder / "best.ckpt")
-    return folder / "best.ckpt"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -12,16 +12,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import FilmTable, Outcome
+from conftest import ONE_STEP, FilmTable, Outcome, as_words
 
 from rn50med import FineTuneModule
 from rn50med.evaluation.operating_rule import Rule
 from rn50med.training.ledger import HEADER, append, ledger_of
-
-SMALL = (
-    "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu",
-    "--data.transforms.size", "32", "--model.backbone.weights", "none",
-)  # fmt: skip
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -39,7 +34,7 @@ def fit(film_table: FilmTable, command_line: Callable[..., Outcome]) -> Callable
 
     def run(*words: str) -> Outcome:
         outcome = command_line(
-            "fit", "--recipe", "chest_xray", "--data.source", film_table.path, *SMALL, *words
+            "fit", "--recipe", "chest_xray", "--data.source", film_table.path, *as_words(ONE_STEP), *words
         )
         assert outcome.code == 0, outcome.err
         return outcome
@@ -113,7 +108,9 @@ def test_a_test_set_that_stays_closed_and_a_fold_leave_no_row(
     assert not list(Path().rglob("test_log.csv"))
     assert facts_of(Path("closed"))["test_openings"] is None
     assert facts_of(Path("fold"))["test_openings"] is None
-    assert "No count of how often the test set was opened" in Path("fold/report.html").read_text()
+    page = Path("fold/report.html").read_text()
+    assert "A fold, not a test." in page
+    assert "No count of how often the test set was opened" not in page
     assert "No count of how often" not in Path("closed/report.html").read_text()
 
 

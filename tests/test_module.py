@@ -38,6 +38,8 @@ def _one_thread():
 
 
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
+FORGETFUL = partial(torch.optim.SGD, lr=0.01)
+"""Keeps nothing of a parameter, so that checkpoints, which take most of the time, are a third as large."""
 
 
 class LastMapHead(Head):
@@ -75,15 +77,23 @@ def data_of(folder: Path, **options) -> ManifestDataModule:
     )
 
 
-def test_the_python_block_of_the_readme_trains_tests_and_reloads(tmp_path):
-    data, module = data_of(tmp_path), module_of(partial(LinearHead, dropout=0.1))
-    trainer = small_trainer(tmp_path, module, max_epochs=2)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What the Python block of the README makes: folder, trainer, module and data."""
+    folder = tmp_path_factory.mktemp("trained")
+    data, module = data_of(folder), module_of(partial(LinearHead, dropout=0.1))
+    trainer = small_trainer(folder, module, max_epochs=2)
     trainer.fit(module, data)
+    return folder, trainer, module, data
+
+
+def test_the_python_block_of_the_readme_trains_tests_and_reloads(trained):
+    folder, trainer, module, data = trained
     figures = trainer.test(module, data, ckpt_path="best", verbose=False)[0]
     assert set(figures) >= {"test/auroc", "test/loss"}
     assert len(module.predictions["test"].index) == 12
 
-    best = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+    best = FineTuneModule.load_from_checkpoint(folder / "best.ckpt")
     assert best.task == TASK
     assert best.preprocessing == Radiograph(size=32).specification()
     assert best.head.dropout.p == 0.1
@@ -92,19 +102,18 @@ def test_the_python_block_of_the_readme_trains_tests_and_reloads(tmp_path):
         torch.testing.assert_close(best(image), module.eval()(image))
 
 
-def test_a_checkpoint_opens_with_weights_only_and_holds_plain_types(tmp_path):
-    data, module = data_of(tmp_path), module_of()
-    small_trainer(tmp_path, module).fit(module, data)
+def test_a_checkpoint_opens_with_weights_only_and_holds_plain_types(trained):
+    folder = trained[0]
     for name in ("best", "last"):
-        checkpoint = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
+        checkpoint = torch.load(folder / f"{name}.ckpt", weights_only=True)
         kept = checkpoint[CHECKPOINT_KEY]
         assert kept["classes"] == ["normal", "pneumonia"]
         assert kept["operating_point"]["rule"] == "youden"
-        assert str(tmp_path) not in repr(checkpoint)
+        assert str(folder) not in repr(checkpoint)
 
 
 def test_a_head_of_the_users_own_swaps_in_and_reloads(tmp_path):
-    data, module = data_of(tmp_path), module_of(partial(LastMapHead, scale=2.0))
+    data, module = data_of(tmp_path), module_of(partial(LastMapHead, scale=2.0), optimizer=FORGETFUL)
     small_trainer(tmp_path, module).fit(module, data)
     again = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
     assert isinstance(again.head, LastMapHead)
@@ -144,7 +153,7 @@ def test_labels_with_unknown_ones_train_and_keep_an_operating_point_each(tmp_pat
         {"image": image, "target": target, "index": torch.tensor(i)}
         for i, (image, target) in enumerate(zip(torch.rand(24, 1, 32, 32), targets, strict=True))
     ]
-    module = module_of(task=task)
+    module = module_of(task=task, optimizer=FORGETFUL)
     loader = partial(DataLoader, batch, batch_size=8)
     trainer = small_trainer(tmp_path, module)
     trainer.fit(module, loader(shuffle=True), loader())
@@ -174,7 +183,7 @@ def test_weights_are_read_when_training_starts_so_that_a_checkpoint_opens_withou
     file = tmp_path / "start.pth"
     torch.save(ResNet50(weights="none").body.state_dict(), file)
     data = data_of(tmp_path / "data")
-    module = FineTuneModule(TASK, backbone=ResNet50(weights=str(file)))
+    module = FineTuneModule(TASK, backbone=ResNet50(weights=str(file)), optimizer=FORGETFUL)
     small_trainer(tmp_path, module).fit(module, data)
     assert module.load_report.used == "file"
     assert module.lr_factor == 0.1
@@ -187,7 +196,7 @@ def test_norms_and_biases_are_not_decayed(tmp_path):
         data_of(tmp_path),
         module_of(optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.3)),
     )
-    trainer = small_trainer(tmp_path, module)
+    trainer = small_trainer(tmp_path, module, fast_dev_run=True)
     trainer.fit(module, data)
     decayed, spared = trainer.optimizers[0].param_groups
     assert decayed["weight_decay"] == 0.3
@@ -204,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(tmp_path):
             if batch_idx == 1:
                 batch["image"][0] = float("nan")
 
-    data, module = data_of(tmp_path), module_of()
+    data, module = data_of(tmp_path), module_of(optimizer=FORGETFUL)
     trainer = small_trainer(tmp_path, module)
     trainer.callbacks.append(Broken())
     with pytest.raises(
@@ -242,10 +251,9 @@ def test_a_hostile_checkpoint_is_refused_and_never_run(tmp_path):
     assert not marker.exists()
 
 
-def test_a_checkpoint_that_names_a_foreign_class_is_refused(tmp_path):
-    data, module = data_of(tmp_path), module_of()
-    small_trainer(tmp_path, module).fit(module, data)
-    checkpoint = torch.load(tmp_path / "best.ckpt", weights_only=True)
+def test_a_checkpoint_that_names_a_foreign_class_is_refused(trained, tmp_path):
+    checkpoint = torch.load(trained[0] / "best.ckpt", weights_only=True)
+    checkpoint = {CHECKPOINT_KEY: checkpoint[CHECKPOINT_KEY], "state_dict": {}}  # which is read last
     for class_path in ("os.system", "subprocess.Popen", "torch.hub.load", "evil_lab.Head"):
         checkpoint[CHECKPOINT_KEY]["module"]["head"] = {"class_path": class_path, "init_args": {}}
         torch.save(checkpoint, tmp_path / "foreign.ckpt")

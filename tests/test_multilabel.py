@@ -16,10 +16,11 @@ from torch.nn import functional as F
 
 from rn50med.cli.classes import with_types
 from rn50med.errors import RecipeError
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.figures import binary_figures
 from rn50med.evaluation.metrics import auroc
 from rn50med.evaluation.operating_point import OperatingPoints, as_plain, from_plain, youden
-from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.predictions import Predictions
 from rn50med.parts import build
 from rn50med.tasks import UNKNOWN, MultiLabel, Task
 

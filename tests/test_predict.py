@@ -12,40 +12,18 @@ import pandas as pd
 import pytest
 import torch
 from conftest import FilmTable, Outcome
-from films import write_films
-from lightning.pytorch import Trainer
 from PIL import Image
 
-from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Radiograph
 from rn50med.deployment.items import find_images
 from rn50med.deployment.predict import BATCH, predict
 from rn50med.errors import DataError, StorageError
-from rn50med.model.backbone import ResNet50
 from rn50med.tasks import Binary
 from rn50med.training.module import FineTuneModule
 
 CommandLine = Callable[..., Outcome]
 TASK = Binary(negative="normal", positive="pneumonia")
 COLUMNS = ["image", "patient", "prob_pneumonia", "logit_pneumonia", "call", "status", "error"]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in a run folder, after one step of training."""
-    folder = tmp_path_factory.mktemp("run")
-    table = write_films(folder / "study", size=32)
-    data = ManifestDataModule(str(table), task=TASK, transforms=Radiograph(size=32), num_workers=0)
-    module = FineTuneModule(TASK, backbone=ResNet50(weights="none"))
-    trainer = Trainer(
-        accelerator="cpu", limit_train_batches=1, max_epochs=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-    )  # fmt: skip
-    trainer.fit(module, data)
-    path = folder / "checkpoints" / "best.ckpt"
-    path.parent.mkdir()
-    trainer.save_checkpoint(path)
-    return path
 
 
 @pytest.fixture

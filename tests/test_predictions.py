@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.metrics import auroc
-from rn50med.evaluation.predictions import Predictions, PredictionTable, stored
+from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.tasks import Binary
 
 COUNT = 131

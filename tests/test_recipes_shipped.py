@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Outcome
+from conftest import ONE_STEP, ROOT, Outcome, as_words
 
 from rn50med.recipe import load_recipe
 
 CommandLine = Callable[..., Outcome]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
-TINY = (
-    "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--data.transforms.size", "32",
-    "--model.backbone.weights", "none", "--trainer.accelerator", "cpu", "--data.batch_size", "8",
-    # a quarter of the patients: to draw films is what takes the time
-    "--data.where", f"patient in ({', '.join(f'patient-{n:04d}' for n in range(330) if n % 8 < 2)})",
-)  # fmt: skip
+
+
+def tiny(every: int) -> list[str]:
+    """Return options of a short training on two patients of so many: to draw films is what takes the time."""
+    patients = ", ".join(f"patient-{number:04d}" for number in range(330) if number % every < 2)
+    return as_words(ONE_STEP | {"data.batch_size": 8, "data.where": f"patient in ({patients})"})
+
 
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 
@@ -87,13 +88,13 @@ def trained(command_line: CommandLine, name: str, *words: str) -> dict[str, Any]
 def test_a_recipe_trains_on_the_phantom(command_line: CommandLine) -> None:
     """The one of several labels; the rest is among the slow tests."""
     name = "chest_xray_findings"
-    assert trained(command_line, name, *TINY)["test"]
+    assert trained(command_line, name, *tiny(24))["test"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "chest_xray_findings"])
 def test_every_other_recipe_trains_on_the_phantom(command_line: CommandLine, name: str) -> None:
-    assert trained(command_line, name, *TINY)["test"]
+    assert trained(command_line, name, *tiny(8))["test"]
 
 
 @pytest.mark.slow

@@ -82,8 +82,9 @@ def test_the_page_stands_alone_and_its_charts_do_not_collide(
     assert "@import" not in page
     assert len(found.ids) == len(set(found.ids))
     assert set(found.pointers) <= set(found.ids)
-    # ROC, precision-recall, two learning curves, and four charts of each class but the other of two.
-    assert len(found.images) == page.count("<svg") == 4 + 4 * (1 if classes is BINARY else len(classes))
+    # ROC, precision-recall, two learning curves, a flow diagram, and of each class four charts, or
+    # six where there are several.
+    assert len(found.images) == page.count("<svg") == (9 if classes is BINARY else 5 + 6 * len(classes))
     assert all(found.images)
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
@@ -319,7 +320,7 @@ def test_a_run_of_labels_has_a_page_that_stands_alone_and_gives_equal_bytes(tmp_
     assert len(found.ids) == len(set(found.ids))
     assert set(found.pointers) <= set(found.ids)
     # Four of all, and four of each of the first six labels but the one that is never there.
-    assert len(found.images) == pages[0].count("<svg") == 4 + 4 * 5
+    assert len(found.images) == pages[0].count("<svg") == 5 + 6 * 5
     for page in pages:
         assert CANARY not in page
         assert "<seen>" not in page

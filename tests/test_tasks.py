@@ -18,9 +18,10 @@ from owned import owned
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.metrics import auroc, macro_auroc
 from rn50med.evaluation.operating_point import youden
-from rn50med.evaluation.predictions import Predictions, PredictionTable, stored
+from rn50med.evaluation.predictions import Predictions, PredictionTable
 from rn50med.parts import build
 from rn50med.tasks import UNKNOWN, Binary, MultiClass, MultiLabel, Task
 from rn50med.testing import check_task

@@ -21,6 +21,7 @@ from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.splits import split_lines
 from rn50med.data.transforms import Transforms
 from rn50med.errors import RecipeError
+from rn50med.evaluation.study import Study
 from rn50med.model.heads import Head
 from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
@@ -76,6 +77,7 @@ class Assembly(LightningCLI):
         """Add what is ours, and write the task once."""
         parser.add_subclass_arguments(Task, "task", required=True, help="What is predicted.")
         parser.add_class_arguments(Evaluation, "evaluation")
+        parser.add_class_arguments(Study, "study")
         parser.add_class_arguments(Tracking, "tracking")
         parser.add_argument("--output", type=str | None, default=None, help="The run folder, new or empty.")
         parser.link_arguments("task", "data.task")

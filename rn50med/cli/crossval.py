@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ def _crossval(words: Sequence[str]) -> tuple[Path, Mapping[str, Any]]:
         begin,
         conclude,
         crossval_folder,
+        judged_as_before,
         open_folds,
     )
     from rn50med.training.folder import is_first_process, mark_latest  # noqa: PLC0415
@@ -84,7 +85,7 @@ def _crossval(words: Sequence[str]) -> tuple[Path, Mapping[str, Any]]:
     chosen = assembly.config.output
     folder = crossval_folder(chosen, assembly.recipe_name)
     number = assembly.data.splits.crossval or FOLDS
-    begin(folder, assembly.resolved())
+    begin(folder, assembly.resolved(), _as_now(ready))
     if not chosen:
         mark_latest(folder)
     log.info("crossval: %d patient-wise folds of train and val; the test images stay closed", number)
@@ -93,10 +94,20 @@ def _crossval(words: Sequence[str]) -> tuple[Path, Mapping[str, Any]]:
             "where the source names none, these are those of `fit`; --data.unsplit train puts none aside"
         )
     log.info("crossval folder: %s", folder)
-    for fold in open_folds(folder, number):
+    left, options = open_folds(folder, number), judged_as_before(folder)
+    for fold in left:
         log.info("fold-%d, of %d folds", fold, number)
-        _fit(folder, fold, ready)
+        _fit(folder, fold, ready, options)
     return folder, conclude(folder)
+
+
+def _as_now(ready: Ready) -> Callable[[Path], Mapping[str, Any]]:
+    """Return what reads a resolved recipe, with today's defaults for keys that it lacks."""
+    from rn50med.cli.arguments import prepare  # noqa: PLC0415
+    from rn50med.cli.assembly import Assembly  # noqa: PLC0415
+
+    trust = [word for module in ready.trust for word in ("--trust", module)]
+    return lambda path: Assembly(prepare(["--recipe", str(path), *trust])).resolved()
 
 
 def _names_folds(ready: Ready) -> bool:
@@ -108,19 +119,20 @@ def _names_folds(ready: Ready) -> bool:
     return by_recipe or any(key == "data.splits.crossval" for key, _ in option_values(ready.options))
 
 
-def _fit(folder: Path, fold: int, ready: Ready) -> None:
+def _fit(folder: Path, fold: int, ready: Ready, judging: Mapping[str, object]) -> None:
     """Fit a fold, as `fit` does, from the recipe of all of them."""
     from rn50med.cli.fit import fit  # noqa: PLC0415
     from rn50med.training.crossval import fold_folder  # noqa: PLC0415
 
     # its own run calls the held-out fold test; the images that are test stay closed
-    options = {"data.splits.held_out": fold, "evaluation.test": "end"}
+    options = {"data.splits.held_out": fold, "evaluation.test": "end", **judging}
     with _environment_kept():
         fit(folder / "recipe.yaml", options, fold_folder(folder, fold), ready.trust)
 
 
 def _join(ready: Ready) -> None:
     """Take part, as a further process, in the fold that the first one is at; it ends the process."""
+    from rn50med.training.crossval import judged_as_before  # noqa: PLC0415
     from rn50med.training.folder import FOLDER_VARIABLE  # noqa: PLC0415
 
     if FOLDER_VARIABLE not in os.environ:
@@ -129,7 +141,7 @@ def _join(ready: Ready) -> None:
             "start one, and give --trainer.devices N."
         )
     place = Path(os.environ[FOLDER_VARIABLE])
-    _fit(place.parent, int(place.name.removeprefix("fold-")), ready)
+    _fit(place.parent, int(place.name.removeprefix("fold-")), ready, judged_as_before(place.parent))
 
 
 @contextmanager
@@ -179,6 +191,6 @@ def spread_cell(figure: Mapping[str, Any]) -> str:
     """
     if figure["value"] is None:
         return "undefined"
-    sd = "" if figure["sd"] is None else f" ± {figure['sd']:.3f}"
+    sd = "" if figure["sd"] is None else f" ± {figure['sd']:z.3f}"
     reason = f", {figure['reason']}" if "reason" in figure else ""
-    return f"{figure['value']:.3f}{sd} ({figure['lowest']:.3f} to {figure['highest']:.3f}){reason}"
+    return f"{figure['value']:z.3f}{sd} ({figure['lowest']:z.3f} to {figure['highest']:z.3f}){reason}"

@@ -129,4 +129,4 @@ def _cell(figure: Mapping[str, Any] | None) -> str:
     if figure is None or figure["value"] is None:
         return "undefined"
     low, high = (math.nan if figure[end] is None else figure[end] for end in ("low", "high"))
-    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"
+    return f"{figure['value']:z.3f} ({low:z.3f} to {high:z.3f})"

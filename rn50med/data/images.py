@@ -51,6 +51,17 @@ class Images(ABC):
             The text; None where nothing can be said, so that the image is read each time.
         """
 
+    def size(self, name: str) -> int | None:
+        """Return the bytes that an image's file has, without reading it.
+
+        Args:
+            name: As the manifest calls it.
+
+        Returns:
+            Their number; None where the image has no file of its own, or it is not there.
+        """
+        return None
+
     @property
     def contract(self) -> Mapping[str, object]:
         """What turns bytes to values, in plain types; another contract is another cache."""
@@ -95,6 +106,13 @@ class Files(Images):
         """Return place, size and time of change."""
         state = file_state(self.root / name)
         return None if state is None else f"file\0{state}"
+
+    def size(self, name: str) -> int | None:
+        """Return what the file system says."""
+        try:
+            return (self.root / name).stat().st_size
+        except (OSError, ValueError):  # the second of a name that holds a zero byte
+            return None
 
     @property
     def contract(self) -> Mapping[str, object]:

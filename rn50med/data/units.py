@@ -49,6 +49,6 @@ def decided_unit(
         return "image"
     has = "has" if mixed == 1 else "have"
     raise DataError(
-        f"{manifest.name}: {mixed} {Unit(unit).word(mixed)} {has} images of different labels, so that a {unit} "
-        "has none; give --evaluation.unit image in a new run."
+        f"{manifest.name}: {mixed} {Unit(unit).word(mixed)} {has} images of different labels, so that a "
+        f"{unit} has none; give --evaluation.unit image in a new run."
     )

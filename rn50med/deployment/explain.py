@@ -36,8 +36,9 @@ from rn50med.deployment.explaining.words import SANITY, readme
 from rn50med.deployment.items import Item, find_images
 from rn50med.deployment.predict import as_trained, load_for_prediction, outputs
 from rn50med.errors import DataError, NumericalError, RecipeError, StorageError, listed, unknown
-from rn50med.evaluation.predictions import stored
+from rn50med.evaluation.arrays import stored
 from rn50med.tasks import Task
+from rn50med.training.crossval import ensemble_members
 from rn50med.training.folder import write_predictions, write_private
 from rn50med.training.module import FineTuneModule
 from rn50med.training.precision import exact
@@ -110,6 +111,11 @@ def explain(
     asked = Asked() if asked is None else asked
     folder = Path(output)
     check_folder(folder)
+    if not isinstance(run, Run) and ensemble_members(Path(run)):
+        raise StorageError(
+            f"{run}: is a cross-validation, whose models have a map each; explain one of its folds, such as "
+            f"{Path(run) / 'fold-0'}."
+        )
     module = run.module if isinstance(run, Run) else load_for_prediction(run)
     if asked.target is not None:
         column_of(module.task, asked.target)

@@ -22,8 +22,8 @@ from rn50med.data.readers import Image, Reader
 from rn50med.data.transforms import Transforms
 from rn50med.deployment.items import Item, Tables, find_images, membership, tell_alone
 from rn50med.errors import DataError, StorageError
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.pooling import mean_point
-from rn50med.evaluation.predictions import stored
 from rn50med.parts import build
 from rn50med.tasks import Columns
 from rn50med.training.crossval import ensemble_members

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,6 +17,26 @@ Targets = NDArray[np.int64 | np.float64]
 
 UNKNOWN = -100
 """Target of a label that nobody ruled on: PyTorch's ``ignore_index``."""
+
+
+SIGNIFICANT_DIGITS = 9
+"""Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
+
+
+def stored(values: NDArray[Any], digits: int = SIGNIFICANT_DIGITS) -> NDArray[np.float64]:
+    """Round numbers to what a prediction file holds, so that file and memory give equal figures.
+
+    Args:
+        values: Any numbers.
+        digits: That are kept.
+
+    Example:
+        >>> stored(np.array([1 / 3]))
+        array([0.33333333])
+    """
+    wide = np.asarray(values, dtype=np.float64)
+    flat = [float(f"{value:.{digits}g}") for value in wide.ravel()]
+    return np.array(flat, dtype=np.float64).reshape(np.shape(values))
 
 
 def finite(numbers: ArrayLike, what: str) -> Floats:

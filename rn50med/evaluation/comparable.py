@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of
 from rn50med.evaluation.bootstrap import outcome_pattern
+from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures_regression import KEYS, ErrorSums
+from rn50med.evaluation.intervals import auroc_interval, label_auroc_interval, macro_auroc_interval
 from rn50med.evaluation.prediction_file import PredictionFile
+from rn50med.evaluation.proportions import proportion_interval
 from rn50med.evaluation.resamples import Ranking, quotient
 from rn50med.evaluation.scoring import squared_errors, surprises
 
@@ -28,14 +30,16 @@ class Comparable:
         statistic: Computes it.
         strata: Number of each patient's outcomes, ``(P,)``: patients are drawn within those that have the
             same ones. None where the figure depends on prevalence, and all are drawn alike.
-        n: Images it is computed from.
+        n: Cases it is computed from.
         patients: Patients it is the share of, where it is a share of right calls; else 0.
+        alone: Gives it with its interval by patient, where there is a better one than by drawing them.
     """
 
     statistic: Statistic
     strata: Ints | None
     n: int
     patients: int = 0
+    alone: Callable[[], Figure] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +66,12 @@ class _Finding:
         pattern = np.where(np.bincount(self.index, minlength=self.patients) > 0, pattern, -1)
         ranking = Ranking.of(self.scores, self.positive, self.index, self.patients)
         right = (self.called == self.positive).astype(np.float64)
-        found = {f"auroc{suffix}": Comparable(ranking.auroc, pattern, self.scores.size)}
+        auroc = partial(auroc_interval, self.scores, self.positive, self.index)
+        found = {f"auroc{suffix}": Comparable(ranking.auroc, pattern, self.scores.size, alone=auroc)}
         for key, inside in (("sensitivity", self.positive), ("specificity", ~self.positive)):
             mean = _mean(right[inside], self.index[inside], self.patients)
-            number = len(np.unique(self.index[inside]))
-            found[f"{key}{suffix}"] = Comparable(mean, pattern, int(inside.sum()), number)
+            number, share = len(np.unique(self.index[inside])), _share(right[inside], self.index[inside])
+            found[f"{key}{suffix}"] = Comparable(mean, pattern, int(inside.sum()), number, share)
         return found
 
     def errors(self, suffix: str) -> dict[str, Comparable]:
@@ -78,7 +83,7 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
     """Return the figures by which a run is compared, by name.
 
     Args:
-        run: Its predictions.
+        run: Its predictions, a row per case.
 
     Example:
         >>> names, said = np.array(["a", "b", "c"]), np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]])
@@ -107,10 +112,12 @@ def comparable(run: PredictionFile) -> dict[str, Comparable]:
         for name, finding in zip(run.names, findings, strict=True)
         for key, figure in finding.figures(f"/{name}").items()
     }
-    right = _mean((run.called == run.target).astype(np.float64), index, patients)
+    right = (run.called == run.target).astype(np.float64)
+    mean = _mean_auroc(each, run.names, strata, len(run))
+    accuracy = Comparable(_mean(right, index, patients), None, len(run), patients, _share(right, index))
     return {
-        "auroc": _mean_auroc(each, run.names, patients, strata, len(run)),
-        "accuracy": Comparable(right, None, len(run), patients),
+        "auroc": replace(mean, alone=partial(macro_auroc_interval, run.probabilities, run.target, index)),
+        "accuracy": accuracy,
         **_errors("", run.probabilities, run.target.astype(np.int64), index, patients),
         **_by_kind(each, run.names),
     }
@@ -138,8 +145,9 @@ def _of_labels(run: PredictionFile, index: Ints, patients: int) -> dict[str, Com
         )
         each |= finding.figures(f"/{name}") | finding.errors(f"/{name}")
     # patients have too many patterns of labels to be drawn within
-    mean = _mean_auroc(each, run.names, patients, None, len(run))
-    return {"auroc": mean, **_by_kind(each, run.names)}
+    mean = _mean_auroc(each, run.names, None, len(run))
+    alone = partial(label_auroc_interval, run.probabilities, run.target, index)
+    return {"auroc": replace(mean, alone=alone), **_by_kind(each, run.names)}
 
 
 def _by_kind(each: Mapping[str, Comparable], names: Sequence[str]) -> dict[str, Comparable]:
@@ -149,17 +157,16 @@ def _by_kind(each: Mapping[str, Comparable], names: Sequence[str]) -> dict[str, 
 
 
 def _mean_auroc(
-    each: Mapping[str, Comparable], names: Sequence[str], patients: int, strata: Ints | None, n: int
+    each: Mapping[str, Comparable], names: Sequence[str], strata: Ints | None, n: int
 ) -> Comparable:
-    """Return the mean of the AUROCs that are defined on the images as they are."""
-    once = np.ones((patients, 1))
+    """Return the mean of the AUROCs that are defined, under each draw of patients."""
     parts = [each[f"auroc/{name}"].statistic for name in names]
-    defined = [part for part in parts if not math.isnan(part(once)[0])]
 
     def statistic(counts: Floats) -> Floats:
-        if not defined:
-            return np.full(counts.shape[1], np.nan)
-        return np.asarray(np.mean([part(counts) for part in defined], axis=0), dtype=np.float64)
+        # a rare label that a draw lacks is left out of that draw: two runs both lack it
+        found = np.stack([part(counts) for part in parts])
+        defined = ~np.isnan(found)
+        return quotient(np.where(defined, found, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
 
     return Comparable(statistic, strata, n)
 
@@ -170,6 +177,10 @@ def _errors(suffix: str, said: Floats, target: Ints, index: Ints, patients: int)
         f"{key}{suffix}": Comparable(_mean(values, index, patients), None, len(target))
         for key, values in parts.items()
     }
+
+
+def _share(right: Floats, index: Ints) -> Callable[[], Figure]:
+    return partial(proportion_interval, right, index)
 
 
 def _mean(values: Floats, index: Ints, patients: int) -> Statistic:

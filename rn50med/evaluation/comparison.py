@@ -1,4 +1,7 @@
-"""Runs against each other: the paired difference of two recipes, and the spread over seeds or folds."""
+"""Runs against each other: the paired difference of two recipes, and the spread over seeds or folds.
+
+A row of a run is a case: an image, or what `PredictionFile.by_case` made of several.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,7 @@ def differences(
     random = np.random.default_rng([seed, 1])
     picks = [random.integers(len(side), size=(len(side), resamples)) for side in (one, other)]
     found: dict[str, Difference] = {}
-    for keys in _drawn_alike(runs[0]):
+    for keys in drawn_alike(runs[0]):
         strata = runs[0][keys[0]].strata
         blocks = list(draws(patients, seed, strata, resamples)) if patients > 1 else []
         for key in keys:
@@ -134,14 +137,22 @@ def differences(
             drawn = [np.stack([statistic(counts) for statistic in statistics]) for counts in blocks]
             means = [_picked(side, pick) for side, pick in zip(_sides(drawn, len(one)), picks, strict=False)]
             values = float(plain[: len(one)].mean()), float(plain[len(one) :].mean())
-            found[key] = Difference(*values, _interval(values[1] - values[0], means, runs[0][key]))
+            drawn_apart = means[1] - means[0] if means else None
+            figure = difference_figure(
+                values[1] - values[0], drawn_apart, runs[0][key].n, runs[0][key].patients
+            )
+            found[key] = Difference(*values, figure)
     if len(one) == len(other) == 1:
         found |= _auroc_differences(one[0], other[0], found)
     return {key: found[key] for key in runs[0]}
 
 
-def _drawn_alike(figures: Mapping[str, Comparable]) -> list[list[str]]:
-    """Return the figures in groups for which patients are drawn alike."""
+def drawn_alike(figures: Mapping[str, Comparable]) -> list[list[str]]:
+    """Return the names of figures in groups for which patients are drawn alike.
+
+    Args:
+        figures: Of one run.
+    """
     groups: dict[bytes, list[str]] = {}
     for key, figure in figures.items():
         kind = b"" if figure.strata is None else figure.strata.tobytes()
@@ -162,17 +173,24 @@ def _picked(side: Floats, pick: NDArray[np.int64]) -> Floats:
     return np.asarray(np.take_along_axis(side, pick, axis=0).mean(axis=0), dtype=np.float64)
 
 
-def _interval(value: float, means: Sequence[Floats], figure: Comparable) -> Figure:
+def difference_figure(value: float, drawn: Floats | None, n: int, patients: int = 0) -> Figure:
+    """Return a difference with the interval of its resamples.
+
+    Args:
+        value: The difference, ``nan`` where it is undefined.
+        drawn: That of each resample, ``(R,)``; None where no patients could be drawn.
+        n: Cases it is computed from.
+        patients: Patients that it is of, where it is one of shares; else 0.
+    """
     if math.isnan(value):
-        return undefined("not defined on these images", figure.n)
-    if not means:
-        return Figure(value, math.nan, math.nan, figure.n, "no interval from a single patient")
-    drawn = means[1] - means[0]
-    if figure.patients and np.nanmax(drawn) == np.nanmin(drawn):
+        return undefined("not defined on these images", n)
+    if drawn is None:
+        return Figure(value, math.nan, math.nan, n, "no interval from a single patient")
+    if patients and np.nanmax(drawn) == np.nanmin(drawn):
         # No patient on whom the runs differ says that few do, not that none does: Wilson's upper bound.
-        half = wilson(0.0, figure.patients)[1]
-        return Figure(value, max(-1.0, value - half), min(1.0, value + half), figure.n)
-    return percentile_figure(value, drawn, figure.n)
+        half = wilson(0.0, patients)[1]
+        return Figure(value, max(-1.0, value - half), min(1.0, value + half), n)
+    return percentile_figure(value, drawn, n)
 
 
 def _auroc_differences(

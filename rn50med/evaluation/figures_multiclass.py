@@ -78,8 +78,10 @@ def _overall(said: Floats, index: Ints, called: Ints, patients: ArrayLike) -> di
         return {
             "brier": quotient(total[0], images),
             "log_loss": quotient(total[1], images),
-            "mcc": quotient(
-                images * right - (made * true).sum(axis=0), np.sqrt(scale[0]) * np.sqrt(scale[1])
+            "mcc": np.clip(
+                quotient(images * right - (made * true).sum(axis=0), np.sqrt(scale[0]) * np.sqrt(scale[1])),
+                -1.0,
+                1.0,
             ),
         }
 

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rn50med.evaluation.arrays import Floats, Ints, finite, indices, patients_of
+from rn50med.evaluation.arrays import Floats, Ints, finite, indices, patients_of, stored
 from rn50med.evaluation.bootstrap import draws, resampled
 from rn50med.evaluation.figure import Figure, undefined
 from rn50med.evaluation.figures_multiclass import multiclass_figures
 from rn50med.evaluation.finding import with_ends
 from rn50med.evaluation.intervals import auroc_interval, label_auroc_interval
-from rn50med.evaluation.predictions import stored
 from rn50med.evaluation.ranking import label_auroc
 from rn50med.evaluation.resamples import quotient
 
 _GRADE_KEYS = ("kappa_quadratic", "mae_grades")
+KEYS = ("auroc_above", *_GRADE_KEYS)
+"""Figures of grades that classes without an order do not have."""
 
 
 def median_grade(probabilities: ArrayLike) -> Ints:

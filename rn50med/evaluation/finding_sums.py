@@ -50,7 +50,8 @@ class PatientSums:
             return found
         positive, called, hits = total["positive"], total["called"], total["found"]
         spread = np.sqrt(positive * (images - positive)) * np.sqrt(called * (images - called))
-        found["mcc"] = quotient(images * hits - positive * called, spread)
+        # Rounding may lead one step past 1.
+        found["mcc"] = np.clip(quotient(images * hits - positive * called, spread), -1.0, 1.0)
         if self.odds is not None:
             found["net_benefit"] = quotient(hits - self.odds * (called - hits), images)
         return found

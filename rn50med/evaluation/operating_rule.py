@@ -67,6 +67,10 @@ class Rule:
                     f"--evaluation.rule {users}."
                 )
 
+    def used(self) -> dict[str, float | bool]:
+        """Return the numbers that the rule has a use for."""
+        return {key: getattr(self, key) for key in _DEFAULTS if key in _USED.get(self.name, ())}
+
     @property
     def asked(self) -> str:
         """What has to be reached, a clause; empty for Youden's rule."""

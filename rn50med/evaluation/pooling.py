@@ -8,26 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 
-from rn50med.evaluation.arrays import UNKNOWN, Floats, Targets, patients_of
+from rn50med.evaluation.arrays import UNKNOWN, Floats, patients_of, stored
 from rn50med.evaluation.bootstrap import RESAMPLES, draws, percentile_figure
-from rn50med.evaluation.comparable import comparable
+from rn50med.evaluation.cases import Unit
+from rn50med.evaluation.comparable import Comparable, comparable
 from rn50med.evaluation.figure import Figure, undefined
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds
 from rn50med.evaluation.prediction_file import PredictionFile, joined
-from rn50med.evaluation.predictions import stored
-from rn50med.evaluation.scoring import surprises
+from rn50med.evaluation.temperature import sigmoid_temperature, softmax_temperature
 
 NOTE = (
     "Secondary. The folds' models differ: each one's logits were divided by the temperature of its own val "
-    "images before images of several models were ranked together; calls are each model's own. The intervals "
+    "images before what several models said was ranked together; calls are each model's own. The intervals "
     "are of patients alone, as if the folds had one model."
 )
-
-# A temperature outside says that val has no optimum: it is told apart without a fault, or not at all.
-_COLDEST, _HOTTEST = 0.02, 50.0
 
 VALUES_NOTE = (
     "Secondary. The folds' models differ, and each said what it said. The intervals are of patients alone, "
@@ -36,39 +32,50 @@ VALUES_NOTE = (
 
 
 def pooled(
-    folds: Sequence[tuple[PredictionFile, PredictionFile]], resamples: int = RESAMPLES
+    folds: Sequence[tuple[PredictionFile, PredictionFile]],
+    unit: Unit | None = None,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
-    """Return the figures of all held-out images together.
+    """Return the figures of all that was held out, together.
 
     Args:
-        folds: The predictions of each fold's val images, and of those that it held out.
+        folds: The predictions of each fold's val images, and of those that it held out, a row per image.
+        unit: What a case is; an image where it is not given.
         resamples: Resamples of patients to draw for the intervals.
 
     Returns:
         Plain types for ``json``: ``note``, ``temperatures`` of the folds, and ``figures`` by name.
     """
     temperatures = [temperatures_of(val) for val, _ in folds]
-    scaled = [scaled_by(run, each) for (_, run), each in zip(folds, temperatures, strict=True)]
+    scaled = [
+        scaled_by(run, each).by_case(unit or Unit())
+        for (_, run), each in zip(folds, temperatures, strict=True)
+    ]
     figures = _figures(joined(scaled), resamples)
     return {
         "note": VALUES_NOTE if folds[0][0].continuous else NOTE,
-        "temperatures": [stored(each).tolist() for each in temperatures],
+        "temperatures": [each.tolist() for each in temperatures],
         "figures": {key: figure.as_json() for key, figure in figures.items()},
     }
 
 
 def _figures(run: PredictionFile, resamples: int) -> dict[str, Figure]:
-    """Return the figures of a run with intervals from drawing patients."""
+    """Return the figures of a run with intervals by patient."""
     patients = patients_of(run.patients)[1]
-    found = {}
-    for key, figure in comparable(run).items():
-        value = float(figure.statistic(np.ones((patients, 1)))[0])
-        if math.isnan(value):
-            found[key] = undefined("not defined on these images", figure.n)
-            continue
-        drawn = [figure.statistic(counts) for counts in draws(patients, 0, figure.strata, resamples)]
-        found[key] = percentile_figure(value, np.concatenate(drawn), figure.n)
-    return found
+    return {key: _figure(each, patients, resamples) for key, each in comparable(run).items()}
+
+
+def _figure(figure: Comparable, patients: int, resamples: int) -> Figure:
+    """Return a figure with its interval, drawn where there is no better one."""
+    value = float(figure.statistic(np.ones((patients, 1)))[0])
+    if math.isnan(value):
+        return undefined("not defined on what was held out", figure.n)
+    if figure.alone is not None:
+        return figure.alone()
+    if patients < 2:
+        return Figure(value, math.nan, math.nan, figure.n, "no interval from a single patient")
+    drawn = [figure.statistic(counts) for counts in draws(patients, 0, figure.strata, resamples)]
+    return percentile_figure(value, np.concatenate(drawn), figure.n)
 
 
 def scaled_by(run: PredictionFile, temperatures: Floats) -> PredictionFile:
@@ -90,39 +97,16 @@ def temperatures_of(val: PredictionFile) -> Floats:
 
     Args:
         val: Predictions of images that the model was not trained on, and that are not those it is judged by.
-
-    Source:
-        Guo et al., *On calibration of modern neural networks*, ICML 2017, section 4.2. arXiv:1706.04599
     """
     if val.continuous:
         return np.ones(1)
+    if val.positive is not None:
+        return np.array([sigmoid_temperature(val.logits[:, 0], val.target == val.positive)])
     if not val.several:
-        return np.array([_temperature(val, val.target)])
-    found = []
-    for k in range(len(val.names)):
-        known = val.target[:, k] != UNKNOWN
-        own = replace(
-            val,
-            names=("0", "1"),
-            positive=1,
-            logits=val.logits[known, k : k + 1],
-            target=val.target[known, k],
-        )
-        found.append(_temperature(own, own.target))
-    return np.array(found)
-
-
-def _temperature(val: PredictionFile, target: Targets) -> float:
-    if (_probabilities(val, val.logits).argmax(axis=1) == target).all() or len(np.unique(target)) < 2:
-        return 1.0
-
-    def loss(log_temperature: float) -> float:
-        said = _probabilities(val, val.logits / math.exp(log_temperature))
-        return float(surprises(said, target).mean())
-
-    ends = math.log(_COLDEST), math.log(_HOTTEST)
-    best = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-9}).x)
-    return 1.0 if min(best - ends[0], ends[1] - best) < 1e-3 else math.exp(best)
+        return np.array([softmax_temperature(val.logits, val.target)])
+    known = (val.target != UNKNOWN).T
+    parts = [(val.logits[rows, k], val.target[rows, k]) for k, rows in enumerate(known)]
+    return np.array([sigmoid_temperature(*part) for part in parts])
 
 
 def _probabilities(run: PredictionFile, logits: Floats) -> Floats:

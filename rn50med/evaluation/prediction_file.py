@@ -12,17 +12,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, Targets
+from rn50med.evaluation.arrays import UNKNOWN, Floats, Ints, Targets, stored
+from rn50med.evaluation.cases import Grouping, Unit, case_targets, combined, grouped
 
 _MEND = "restore the file, or run again."
+_ARRAYS = ("images", "patients", "probabilities", "logits", "target", "called")
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionFile:
-    """What a prediction file holds, a row per image.
+    """What a prediction file holds, a row per image, or per case.
 
     Args:
-        images: Names, ``(N,)``.
+        images: Names, ``(N,)``; of a case, that of its first image.
         patients: Of the images, ``(N,)``.
         names: Of the classes, or of the labels, K of them.
         positive: Position of the one class that a probability is of, for a finding that is present or
@@ -31,6 +33,7 @@ class PredictionFile:
         logits: Likewise; of a finding that is present or absent, ``(N, 1)``; of a value none, ``(N, 0)``.
         target: Class numbers, ``(N,)``; of labels 0, 1 or -100, ``(N, K)``; true values, ``(N,)``.
         called: Class numbers, ``(N,)``; of labels 0 or 1, ``(N, K)``; of values 0.
+        studies: Of the images, ``(N,)``; None where the file has no such column.
     """
 
     images: NDArray[np.str_]
@@ -41,9 +44,10 @@ class PredictionFile:
     logits: Floats
     target: Targets
     called: Ints
+    studies: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Return the number of rows."""
         return len(self.images)
 
     @property
@@ -62,8 +66,48 @@ class PredictionFile:
         Args:
             rows: Their positions, in the order wanted.
         """
-        arrays = ("images", "patients", "probabilities", "logits", "target", "called")
-        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **arrays, studies=None if self.studies is None else self.studies[rows])
+
+    def by_case(self, unit: Unit) -> PredictionFile:
+        """Return a row per case, in the order of their first images.
+
+        A case has the call that its images share and what is known of any of them. It has no logits of its
+        own: they are ``nan``.
+
+        Args:
+            unit: What a case is, and how its images are put together.
+
+        Raises:
+            StorageError: If a case is a study, and the file has no studies.
+
+        Example:
+            >>> names, truth, said = np.array(["x", "y", "z"]), np.array([0, 1, 0]), np.array([0.2, 0.9, 0.4])
+            >>> both = np.stack([1 - said, said], axis=1)
+            >>> patients = np.array(["a", "b", "a"])
+            >>> run = PredictionFile(names, patients, ("no", "yes"), 1, both, said[:, None], truth, truth)
+            >>> run.by_case(Unit("patient")).probabilities[:, 1].round(6).tolist()
+            [0.3, 0.9]
+        """
+        if unit.of == "image":
+            return self
+        if unit.of == "study" and self.studies is None:
+            raise StorageError(f"predictions: a case is a study, and there is no column study; {_MEND}")
+        grouping = grouped(unit.of, self.patients, self.studies)
+        return replace(
+            self.take(grouping.first),
+            probabilities=self._together(grouping, unit),
+            logits=np.full((len(grouping), self.logits.shape[1]), np.nan),
+            target=case_targets(self.target, grouping),
+        )
+
+    def _together(self, grouping: Grouping, unit: Unit) -> Floats:
+        """Return the probabilities of cases, as `Task.cases` has them."""
+        if self.positive is None:
+            exclusive = not (self.several or self.continuous)
+            return stored(combined(self.probabilities, grouping, unit.images, exclusive))
+        said = stored(combined(self.probabilities[:, [self.positive]], grouping, unit.images))
+        return np.where(np.arange(len(self.names)) == self.positive, said, 1.0 - said)
 
 
 def joined(runs: Sequence[PredictionFile]) -> PredictionFile:
@@ -72,11 +116,9 @@ def joined(runs: Sequence[PredictionFile]) -> PredictionFile:
     Args:
         runs: At least one.
     """
-    arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(run, name) for run in runs])
-        for name in ("images", "patients", "probabilities", "logits", "target", "called")
-    }
-    return replace(runs[0], **arrays)
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(run, name) for run in runs]) for name in _ARRAYS}
+    studies = [run.studies for run in runs if run.studies is not None]
+    return replace(runs[0], **arrays, studies=np.concatenate(studies) if len(studies) == len(runs) else None)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -136,7 +178,8 @@ def from_rows(rows: pd.DataFrame, task: Mapping[str, Any], where: str) -> Predic
     read = _label_columns if several else _class_columns
     target, called = read(rows, names, where)
     image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
-    return PredictionFile(image, patient, names, positive, probability, logits, target, called)
+    studies = rows["study"].to_numpy(dtype=str) if "study" in rows else None
+    return PredictionFile(image, patient, names, positive, probability, logits, target, called, studies)
 
 
 def _of_values(rows: pd.DataFrame, where: str) -> PredictionFile:
@@ -144,7 +187,8 @@ def _of_values(rows: pd.DataFrame, where: str) -> PredictionFile:
     said, target = (_numbers(rows, [name], where) for name in ("value", "target"))
     image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
     none, called = np.empty((len(rows), 0)), np.zeros(len(rows), np.int64)
-    return PredictionFile(image, patient, (), None, said, none, target[:, 0], called)
+    studies = rows["study"].to_numpy(dtype=str) if "study" in rows else None
+    return PredictionFile(image, patient, (), None, said, none, target[:, 0], called, studies)
 
 
 def _need(rows: pd.DataFrame, columns: Iterable[str], where: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,29 +11,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from rn50med.evaluation.arrays import Targets
-
-SIGNIFICANT_DIGITS = 9
-"""Digits that a stored number keeps: enough to tell two 32-bit floats apart."""
+from rn50med.evaluation.arrays import Targets, stored
 
 _TARGET_DIGITS = 7
 """Digits of a number that 32 bits, in which a batch holds it, do not spoil: 12.3 stays 12.3."""
-
-
-def stored(values: NDArray[Any], digits: int = SIGNIFICANT_DIGITS) -> NDArray[np.float64]:
-    """Round numbers to what a prediction file holds, so that file and memory give equal figures.
-
-    Args:
-        values: Any numbers.
-        digits: That are kept.
-
-    Example:
-        >>> stored(np.array([1 / 3]))
-        array([0.33333333])
-    """
-    wide = np.asarray(values, dtype=np.float64)
-    flat = [float(f"{value:.{digits}g}") for value in wide.ravel()]
-    return np.array(flat, dtype=np.float64).reshape(np.shape(values))
 
 
 @dataclass(frozen=True)

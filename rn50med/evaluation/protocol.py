@@ -69,6 +69,7 @@ class Protocol:
             "unit": unit.of,
             "images": unit.images,
             "rule": self.rule.name,
+            **self.rule.used(),
             "prevalence": dict(self.prevalence),
             "subgroups": groups,
         }

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 
-from rn50med.evaluation.arrays import Floats, Ints
-from rn50med.evaluation.predictions import stored
+from rn50med.evaluation.arrays import Floats, Ints, stored
 from rn50med.evaluation.scoring import surprises
 
 # A temperature outside says that val has no optimum: it is told apart without a fault, or not at all.

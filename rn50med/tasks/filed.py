@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rn50med.evaluation.arrays import Targets
+from rn50med.evaluation.arrays import Targets, stored
 from rn50med.evaluation.cases import Cases, Membership, case_targets, combined
 from rn50med.evaluation.operating_point import Thresholds
-from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature
 from rn50med.parts import Part
 

@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rn50med.errors import RecipeError
-from rn50med.evaluation.arrays import Targets
+from rn50med.evaluation.arrays import Targets, stored
 from rn50med.evaluation.cases import Cases, Membership
 from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures_regression import mean_absolute_error, regression_figures
 from rn50med.evaluation.operating_point import Thresholds
-from rn50med.evaluation.predictions import stored
 from rn50med.evaluation.temperature import Temperature
 from rn50med.tasks.base import Columns, Row, Task
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.cases import Grouping, Membership
 from rn50med.evaluation.operating_point import as_plain, from_plain
-from rn50med.evaluation.predictions import Predictions, stored
+from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature
 from rn50med.parts import build
 from rn50med.tasks import Task

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from typing import Any
 import pandas as pd
 
 from rn50med.errors import StorageError, listed
+from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.comparison import spread
 from rn50med.evaluation.pooling import pooled
 from rn50med.evaluation.prediction_file import PredictionFile, from_rows, read_rows
+from rn50med.evaluation.report.folds import write_folds_report
+from rn50med.evaluation.schema import check_metrics
 from rn50med.recipe import dump_yaml, load_recipe
 from rn50med.training.folder import check_empty, write_json, write_private
 
@@ -27,6 +30,10 @@ log = logging.getLogger("rn50med.crossval")
 _FOLD = re.compile(r"fold-(\d+)")
 _HEAD = "# What these folds were made of; repeat them with: python -m rn50med crossval --recipe <this file>\n"
 _RECIPE, _METRICS, _OOF = "recipe.yaml", "metrics.json", "predictions/oof.csv"
+_HELD_OUT = ("data", "splits", "held_out")
+
+Key = tuple[str, ...]
+"""A dotted key of a recipe, in its parts."""
 
 
 def crossval_folder(output: str | None, name: str) -> Path:
@@ -40,28 +47,35 @@ def crossval_folder(output: str | None, name: str) -> Path:
     return Path(output) if output else Path("runs") / name / f"crossval-{time}-{secrets.token_hex(2)}"
 
 
-def begin(folder: Path, recipe: Mapping[str, Any]) -> None:
+def begin(
+    folder: Path,
+    recipe: Mapping[str, Any],
+    as_now: Callable[[Path], Mapping[str, Any]] = lambda path: load_recipe(str(path)),
+) -> None:
     """Write the recipe of a new cross-validation, or see that one that goes on has the same.
 
     Args:
         folder: Its folder.
         recipe: Resolved, in plain types.
+        as_now: Reads a resolved recipe and gives keys that it lacks their defaults, such as those that were
+            not yet there when the cross-validation was begun.
 
     Raises:
         StorageError: If the folder holds something else, or folds of another recipe, or cannot be written.
     """
+    kept = folder / _RECIPE
     if not _is_begun(folder):
         check_empty(folder)
         try:
-            write_private(folder / _RECIPE, _HEAD + dump_yaml(dict(recipe)))
+            write_private(kept, _HEAD + dump_yaml(dict(recipe)))
         except OSError as error:
             raise StorageError(
                 f"{folder}: cannot be written ({error.strerror}); give --output another place."
             ) from error
         return
-    if changed := _changed(load_recipe(str(folder / _RECIPE)), recipe):
+    if _changed(load_recipe(str(kept)), recipe) and (changed := _changed(as_now(kept), recipe)):
         raise StorageError(
-            f"{folder}: was begun with another recipe, which differs in {listed(changed, 5)}; give the same "
+            f"{folder}: was begun with another recipe, which differs in {_named(changed)}; give the same "
             "one to go on, or --output a new folder."
         )
 
@@ -77,12 +91,24 @@ def _folds_of(recipe: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _changed(one: Any, other: Any, key: str = "") -> list[str]:
-    """Return the dotted keys in which two recipes differ."""
+def _changed(one: Any, other: Any, key: Key = ()) -> list[Key]:
+    """Return the keys in which two recipes differ."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         names = dict.fromkeys([*one, *other])
-        return [k for n in names for k in _changed(one.get(n), other.get(n), f"{key}.{n}" if key else str(n))]
+        return [found for n in names for found in _changed(one.get(n), other.get(n), (*key, str(n)))]
     return [] if _plain(one) == _plain(other) else [key]
+
+
+def _named(keys: Sequence[Key]) -> str:
+    return listed([".".join(key) for key in keys], 5)
+
+
+def _has(recipe: Any, key: Key) -> bool:
+    for part in key:
+        if not isinstance(recipe, Mapping) or part not in recipe:
+            return False
+        recipe = recipe[part]
+    return True
 
 
 def _plain(value: Any) -> str:
@@ -114,6 +140,18 @@ def open_folds(folder: Path, folds: int) -> list[int]:
     return left
 
 
+def judged_as_before(folder: Path) -> dict[str, object]:
+    """Return the options by which further folds are judged as those that an earlier version finished.
+
+    Args:
+        folder: Of the cross-validation.
+    """
+    finished = [_read_json(path) for path in sorted(folder.glob(f"fold-*/{_METRICS}"))]
+    if all("protocol" in metrics for metrics in finished):
+        return {}
+    return {"evaluation.unit": "image", "evaluation.temperature": "none"}
+
+
 def ensemble_members(folder: Path) -> list[Path]:
     """Return the run folders whose probabilities an ensemble averages; none where it is no cross-validation.
 
@@ -139,36 +177,59 @@ def ensemble_members(folder: Path) -> list[Path]:
 
 
 def conclude(folder: Path) -> dict[str, Any]:
-    """Put the finished folds together: out-of-fold predictions, and figures over folds.
+    """Put the finished folds together: out-of-fold predictions, figures over folds, and the report.
 
     Args:
         folder: Of the cross-validation, all folds finished.
 
     Returns:
-        What ``metrics.json`` holds: ``folds``; ``mean``, figure by figure; ``by_fold``; and ``pooled``.
+        What ``metrics.json`` holds: ``folds``; their ``protocol``; ``mean``, figure by figure; ``by_fold``;
+        and ``pooled``.
 
     Raises:
-        StorageError: If the folds are not of one recipe, or do not hold every image once.
+        StorageError: If the folds are not of one recipe, do not hold every image once, or judge other cases.
     """
     members = ensemble_members(folder)
     _check_recipes(folder, members)
     rows = [read_rows(each / "predictions" / "test.csv") for each in members]
     _check_images(folder, members, rows)
-    every = pd.concat([part.assign(fold=str(fold)) for fold, part in enumerate(rows)], ignore_index=True)
-    first = ["image", "patient", "fold"]
-    every = every[[*first, *(name for name in every.columns if name not in first)]]
-    write_private(folder / _OOF, every.to_csv(index=False, lineterminator="\n"))
-    by_fold = [_read_json(each / _METRICS)["test"] for each in members]
+    kept = [_read_json(each / _METRICS) for each in members]
+    unit = _unit(folder, members, kept)
+    _write_together(folder, rows)
+    by_fold = [each["test"] for each in kept]
     names = dict.fromkeys(name for figures in by_fold for name in figures)
     task = _read_json(members[0] / "environment.json")["task"]
     metrics = {
         "folds": len(members),
+        **({"protocol": kept[0]["protocol"]} if "protocol" in kept[0] else {}),
         "mean": {name: spread([_value(each.get(name)) for each in by_fold]).as_json() for name in names},
         "by_fold": by_fold,
-        "pooled": pooled([_parts(each, part, task) for each, part in zip(members, rows, strict=True)]),
+        "pooled": pooled([_parts(each, part, task) for each, part in zip(members, rows, strict=True)], unit),
     }
+    check_metrics(metrics)
     write_json(folder / _METRICS, metrics)
+    write_folds_report(folder)
     return metrics
+
+
+def _write_together(folder: Path, rows: Sequence[pd.DataFrame]) -> None:
+    """Write the held-out predictions of all folds."""
+    every = pd.concat([part.assign(fold=str(fold)) for fold, part in enumerate(rows)], ignore_index=True)
+    first = ["image", "patient", "fold"]
+    every = every[[*first, *(name for name in every.columns if name not in first)]]
+    write_private(folder / _OOF, every.to_csv(index=False, lineterminator="\n"))
+
+
+def _unit(folder: Path, members: Sequence[Path], kept: Sequence[Mapping[str, Any]]) -> Unit:
+    """Return what the folds' figures count, and refuse folds that do not count the same."""
+    units = [Unit.from_protocol(each.get("protocol")) for each in kept]
+    for member, unit in zip(members, units, strict=True):
+        if unit != units[0]:
+            raise StorageError(
+                f"{folder}: {members[0].name} judges {units[0].word()} ({units[0].images}) and {member.name} "
+                f"{unit.word()} ({unit.images}); remove the one that is wrong and run again."
+            )
+    return units[0]
 
 
 def _parts(
@@ -194,11 +255,17 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _check_recipes(folder: Path, members: Sequence[Path]) -> None:
     """Refuse folds that differ in more than which of them is held out, such as in their weights."""
     recipes = [load_recipe(str(each / _RECIPE)) for each in members]
+    whole = load_recipe(str(folder / _RECIPE))
     for member, recipe in zip(members, recipes, strict=True):
-        changed = [key for key in _changed(recipes[0], recipe) if key != "data.splits.held_out"]
+        changed = [
+            key
+            for key in _changed(recipes[0], recipe)
+            # what neither all of them nor this one or the first name was not there when it was fitted
+            if key != _HELD_OUT and (_has(whole, key) or (_has(recipes[0], key) and _has(recipe, key)))
+        ]
         if changed:
             raise StorageError(
-                f"{folder}: {member.name} differs from {members[0].name} in {listed(changed, 5)}; remove the "
+                f"{folder}: {member.name} differs from {members[0].name} in {_named(changed)}; remove the "
                 "one that is wrong and run again."
             )
 

@@ -21,8 +21,8 @@ import torch
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.splits import write_splits
 from rn50med.errors import DataError, RecipeError, StorageError
+from rn50med.evaluation.arrays import SIGNIFICANT_DIGITS
 from rn50med.evaluation.figure import Figure
-from rn50med.evaluation.predictions import SIGNIFICANT_DIGITS
 from rn50med.recipe import dump_yaml
 
 log = logging.getLogger(__name__)

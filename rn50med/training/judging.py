@@ -15,11 +15,12 @@ from lightning.pytorch import Trainer
 
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError, unknown
+from rn50med.evaluation.arrays import stored
 from rn50med.evaluation.cases import Combination
 from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, Thresholds, as_plain
 from rn50med.evaluation.operating_rule import YOUDEN, Rule, RuleName
-from rn50med.evaluation.predictions import stored
 from rn50med.evaluation.protocol import Asked, Protocol
+from rn50med.evaluation.schema import check_metrics
 from rn50med.tasks import Task
 from rn50med.training.folder import plain_figures, write_json, write_predictions
 from rn50med.training.module import FineTuneModule
@@ -254,5 +255,6 @@ def evaluate_again(
     while place.exists():
         place, number = folder.with_name(f"{folder.name}-{number}"), number + 1
     write_predictions(place / "predictions" / f"{split}.csv", prediction_frame(module, data, split))
+    check_metrics(metrics)
     write_json(place / "metrics.json", metrics)
     return place, metrics

@@ -17,7 +17,9 @@ from torch import distributed
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.errors import RecipeError
 from rn50med.evaluation.report import write_report
+from rn50med.evaluation.schema import check_metrics
 from rn50med.training.checkpoints import Best, Last, read_checkpoint
+from rn50med.training.checks import checks
 from rn50med.training.facts import run_facts
 from rn50med.training.folder import (
     PRIVATE,
@@ -140,7 +142,13 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     _freeze(path, best)
     facts = run_facts(module, trainer, str(judge.precision), plan.precision, plan.seed)
     write_json(plan.folder / "environment.json", facts | {"test_openings": openings})
+    check_metrics(metrics)
     write_json(plan.folder / "metrics.json", metrics)
+    if plan.evaluation.checks and module.task.continuous:
+        log.info("checks: none of a number; robustness, baselines and shortcuts are of classes")
+    elif plan.evaluation.checks:
+        split = next(split for split in reversed(EVALUATED) if split in metrics)
+        write_json(plan.folder / "checks.json", checks(best, data, judge, split))
     for checkpoint in (plan.folder / "checkpoints").glob("*.ckpt"):
         checkpoint.chmod(PRIVATE)
     write_report(plan.folder)

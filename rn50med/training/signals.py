@@ -75,8 +75,21 @@ class StopOnSignal(Callback):
             f"fit: stopped by {name}; checkpoint saved at step {trainer.global_step}: {path}", number
         )
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back to whoever had them."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back, before Lightning gives back what it had taken over itself."""
+        self._give_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back where training ends early, too."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Put the handlers of before back, where nobody has put others in their place since.
+
+        Lightning has its own handler, which it takes away when it ends, before any `teardown`. Put back any
+        later, that handler would swallow the next SIGTERM, and keep network and optimizer in memory.
+        """
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
         self._before = {}

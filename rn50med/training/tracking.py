@@ -59,17 +59,20 @@ class Tracking:
     artifacts: Literal[False] = False
 
 
+_AT_HOME = {"tracking", "study"}
+
+
 def without_places(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe in which every path is replaced by ``<path>``.
+    """Return a recipe with ``<path>`` for every path, and without what its authors say of the study.
 
     Args:
         recipe: Resolved.
 
     Example:
-        >>> without_places({"data": {"source": "/data/DOE/labels.csv", "batch_size": 16}})
+        >>> without_places({"data": {"source": "/data/DOE/labels.csv", "batch_size": 16}, "study": {}})
         {'data': {'source': '<path>', 'batch_size': 16}}
     """
-    return {key: _placeless(str(key), value) for key, value in recipe.items() if key != "tracking"}
+    return {key: _placeless(str(key), value) for key, value in recipe.items() if key not in _AT_HOME}
 
 
 def _placeless(key: str, value: Any) -> Any:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rn50med.evaluation.report.page import write_report
+from rn50med.evaluation.report.page import Pictures, write_report
 
-__all__ = ["write_report"]
+__all__ = ["Pictures", "write_report"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from rn50med.errors import listed
 from rn50med.evaluation.report.facts import Facts
+from rn50med.evaluation.report.record import Record
 from rn50med.evaluation.report.wording import ordinal
 
 
@@ -31,7 +32,7 @@ def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("Test", _openings(found.get("test_openings"))),
         ("Machine", _machine(found)),
         ("Training speed", _speed(found.get("images_per_second"))),
-        ("Software", _software(found)),
+        ("Software", software(found)),
     ]
     return tuple((name, str(text)) for name, text in rows if text not in (None, ""))
 
@@ -65,7 +66,12 @@ def _speed(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.3g} images per second"
 
 
-def _software(found: Mapping[str, Any]) -> str:
+def software(found: Mapping[str, Any]) -> str:
+    """Return each package with its version.
+
+    Args:
+        found: The parsed ``environment.json``.
+    """
     versions = {
         "rn50med": found.get("rn50med"),
         "Python": found.get("python"),
@@ -74,13 +80,30 @@ def _software(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
-_NEVER_DONE = (
-    "No external validation: unless the splits say otherwise, test comes from the same source as train.",
-    "No calibration: the probabilities were not adjusted, and should not be read as risks.",
-    "One training: another seed gives another model; the intervals know of patients, not of seeds.",
-    "No comparison with readers, with a simpler model or with published results.",
-    "No review of the images that were called wrongly: nobody looked at them.",
+_NO_STUDY = (
+    "No description of the study: intended use, population, reference standard and ethics are for its "
+    "authors to give, under study in the recipe."
 )
+_NOT_ELSEWHERE = (
+    "No external validation: unless the splits say otherwise, test comes from the same source as train."
+)
+_NOT_CALIBRATED = "No calibration: the probabilities were not adjusted, and should not be read as risks."
+_CALIBRATED_ON_VAL = (
+    "No calibration but a temperature fitted on val: elsewhere, or at another prevalence, the probabilities "
+    "may be off, and should not be read as risks."
+)
+_ONE_TRAINING = (
+    "One training: another seed gives another model; the intervals know of patients, not of seeds."
+)
+_NO_BASELINES = "No comparison with readers, with a simpler model or with published results."
+_NO_READERS = "No comparison with readers or with published results."
+_NOT_ROBUST = (
+    "No robustness check: figures under noise, blur, other contrast or lower resolution were not computed."
+)
+_NO_SHORTCUTS = (
+    "No probe for shortcuts: what film border, file size, resolution or site alone tell is not known."
+)
+_NO_REVIEW = "No review of the images that were called wrongly: nobody looked at them."
 
 _NOT_COUNTED = (
     "No count of how often the test set was opened: each look that leads to a change flatters its figures."
@@ -111,11 +134,27 @@ def _without_point(facts: Facts) -> list[str]:
     ]
 
 
-def not_done(facts: Facts) -> tuple[str, ...]:
+def _usual(facts: Facts, record: Record) -> list[str]:
+    """Return what few runs do, as far as this one did not."""
+    absent = [] if record.study.given() else [_NO_STUDY]
+    absent += [] if record.elsewhere else [_NOT_ELSEWHERE]
+    calibrated = _NOT_CALIBRATED if facts.metrics.get("temperature") is None else _CALIBRATED_ON_VAL
+    absent += [] if facts.values else [calibrated]
+    absent += [
+        _ONE_TRAINING,
+        _NO_READERS if record.checks.get("baselines") else _NO_BASELINES,
+    ]
+    absent += [] if record.checks.get("robustness") else [_NOT_ROBUST]
+    absent += [] if record.checks.get("shortcuts") else [_NO_SHORTCUTS]
+    return [*absent, _NO_REVIEW]
+
+
+def not_done(facts: Facts, record: Record) -> tuple[str, ...]:
     """Return what a reader might expect and was not done, a sentence each.
 
     Args:
         facts: Of the run.
+        record: How it was set up.
     """
     absent = []
     if facts.synthetic:
@@ -141,5 +180,5 @@ def not_done(facts: Facts) -> tuple[str, ...]:
     if facts.predicted and not any(predicted.lines.size for predicted in facts.predicted.values()):
         absent.append(_NO_LINES)
     counted = facts.environment.get("test_openings") is not None or "test" not in facts.figures
-    never = [each for each in _NEVER_DONE if not (facts.values and each.startswith("No calibration"))]
-    return (*absent, *never, *(() if counted else (_NOT_COUNTED,)))
+    counted = counted or bool(record.held_out)
+    return (*absent, *_usual(facts, record), *(() if counted else (_NOT_COUNTED,)))

@@ -9,6 +9,7 @@ from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.groups import Groups, groups
 from rn50med.evaluation.report.hardest import Hardest, hardest
 from rn50med.evaluation.report.outcomes import calibration, decisions, predictive, spread
+from rn50med.evaluation.report.ranked import ranked
 from rn50med.evaluation.report.subjects import MOST_SUBJECTS, Subject, subjects
 
 
@@ -66,7 +67,9 @@ def _detail(facts: Facts, subject: Subject) -> Detail:
     wrong = hardest(subject)
     if subject.lacks:
         return Detail(subject.name, (), None, wrong, (f"No charts: {subject.lacks}.",))
-    drawings = [calibration(subject), spread(subject), decisions(subject)]
+    # Of one finding, both curves have a section of their own.
+    drawings = [] if facts.positive is not None else [*ranked(subject)]
+    drawings += [calibration(subject), spread(subject), decisions(subject)]
     values, sentences = predictive(subject), []
     if values is None:
         sentences.append("No predictive values by prevalence: sensitivity and specificity are not known.")

@@ -126,7 +126,7 @@ def group_row(group: Subgroup, keys: tuple[str, ...], unit: Unit) -> GroupRow:
         apart = group.differences[key]
         ends = interval(apart)
         differences.append(
-            NOTHING if math.isnan(apart.value) else f"{apart.value:+.3f}" + (f" ({ends})" if ends else "")
+            NOTHING if math.isnan(apart.value) else f"{apart.value:+z.3f}" + (f" ({ends})" if ends else "")
         )
     images, patients = group.images, group.patients
     size = (

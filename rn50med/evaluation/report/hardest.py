@@ -27,6 +27,11 @@ class Hardest:
     false_negatives: tuple[tuple[str, str], ...]
     counts: tuple[int, int]
 
+    @property
+    def lines(self) -> list[int]:
+        """Lines of the first images of all that are listed."""
+        return [int(line.split(",")[0]) for line, _ in (*self.false_positives, *self.false_negatives)]
+
 
 def hardest(subject: Subject) -> Hardest | None:
     """Return up to ten wrong calls of either kind; None without calls, or where lines are not known.

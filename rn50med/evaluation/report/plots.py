@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,23 +14,16 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from rn50med.evaluation.arrays import Floats
+from rn50med.evaluation.report.svg import GRID, INK, MUTED, STYLE, Frame, hue, inline, written
 
-# Colours no chart would use otherwise; each becomes a CSS variable, so that dark pages have their own.
-_SENTINEL = "#0a0b{:02d}"
-INK, GRID, MUTED = 0, 90, 91
-_HEIGHT = 4.2  # inches, without a legend below
-_INSIDE, _SHORT = 6, 30  # more lines have their legend below; longer names have a row each
+__all__ = ["GRID", "INK", "MUTED", "STYLE", "Frame", "Line", "Row", "chart", "forest", "hue", "inline"]
+__all__ += ["series", "written"]
+
+# Inches, without the legend below: at this width letters have 7 points on half a page of paper.
+_WIDTH, _HEIGHT = 4.6, 3.8
+_KEY, _LETTER = 0.52, 0.072  # inches: a legend's line and gaps, and a letter of it
+_LONGEST, _LONGEST_ROW = 50, 26  # letters of a label that find room, and of one beside a forest plot
 _SERIES, _DASHES = 8, ("-", (0, (5, 2)), (0, (6, 2, 1, 2)), (0, (1, 1.5)))
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rn50med",
-    "text.parse_math": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "font.size": 10,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,33 +53,6 @@ class Line:
     dots: bool = False
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What surrounds the lines.
-
-    Args:
-        name: Unique in the page, letters and dashes: it keeps the ids of two charts apart.
-        alternative: What the chart shows, for those who do not see it.
-        x: Name of the horizontal axis.
-        y: Name of the vertical axis.
-        unit: Whether both axes run from 0 to 1.
-        chosen: Where a vertical line marks a choice, and its label.
-        points: Dots to mark, with a label each.
-        limits: Ends of the horizontal and of the vertical axis, in that order.
-        log: Whether the vertical axis counts in powers of ten, evenly from 0 to 1.
-    """
-
-    name: str
-    alternative: str
-    x: str
-    y: str
-    unit: bool = False
-    chosen: tuple[float, str] | None = None
-    points: tuple[tuple[float, float, str], ...] = ()
-    limits: tuple[float, float, float, float] | None = None
-    log: bool = False
-
-
 def series(number: int) -> int:
     """Return the colour of the n-th line, from 0; they come round again after eight.
 
@@ -103,17 +66,15 @@ def series(number: int) -> int:
     return number % _SERIES + 1
 
 
-def _colour(index: int) -> str:
-    return _SENTINEL.format(index)
-
-
-def _label(text: str) -> str:
+def _label(text: str, most: int = _LONGEST) -> str:
+    """Return a label that finds room: of a longer one the middle is left out."""
+    kept = text if len(text) <= most else f"{text[: most - 11]}\N{HORIZONTAL ELLIPSIS}{text[-10:]}"
     # Matplotlib leaves labels with a leading underscore out of legends; a class may be called `_x`.
-    return f"\u200b{text}" if text.startswith("_") else text
+    return f"\u200b{kept}" if kept.startswith("_") else kept
 
 
 def _draw_ends(axes: Axes, line: Line) -> None:
-    colour = _colour(line.colour)
+    colour = hue(line.colour)
     step: Literal["post"] | None = "post" if line.steps else None
     if line.filled:
         axes.fill_between(line.x, line.y, step=step, color=colour, alpha=0.25, linewidth=0)
@@ -130,7 +91,7 @@ def _draw_line(axes: Axes, line: Line, dash: object) -> None:
     (artist,) = axes.plot(
         line.x,
         line.y,
-        color=_colour(line.colour),
+        color=hue(line.colour),
         linestyle="" if line.dots else dash,
         alpha=0.45 if line.dots else None,
         linewidth=1.2 if line.colour == MUTED else 1.8,
@@ -142,13 +103,13 @@ def _draw_line(axes: Axes, line: Line, dash: object) -> None:
 
 
 def _draw_frame(axes: Axes, frame: Frame) -> None:
-    axes.set_xlabel(frame.x, color=_colour(INK))
-    axes.set_ylabel(frame.y, color=_colour(INK))
-    axes.grid(color=_colour(GRID), linewidth=0.6)
+    axes.set_xlabel(_label(frame.x), color=hue(INK))
+    axes.set_ylabel(_label(frame.y), color=hue(INK))
+    axes.grid(color=hue(GRID), linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(color=_colour(MUTED), labelcolor=_colour(INK))
+    axes.tick_params(color=hue(MUTED), labelcolor=hue(INK))
     for spine in axes.spines.values():
-        spine.set_color(_colour(MUTED))
+        spine.set_color(hue(MUTED))
     if frame.log:
         axes.set_yscale("symlog", linthresh=1)
         # Powers of ten as Matplotlib writes them need its parser, which would mangle names of classes.
@@ -161,10 +122,10 @@ def _draw_frame(axes: Axes, frame: Frame) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if frame.chosen is not None:
         axes.axvline(
-            frame.chosen[0], color=_colour(INK), linewidth=1, linestyle=(0, (2, 2)), label=frame.chosen[1]
+            frame.chosen[0], color=hue(INK), linewidth=1, linestyle=(0, (2, 2)), label=frame.chosen[1]
         )
     for x, y, label in frame.points:
-        axes.plot([x], [y], "o", color=_colour(INK), markersize=6, label=_label(label), clip_on=False)
+        axes.plot([x], [y], "o", color=hue(INK), markersize=6, label=_label(label), clip_on=False)
 
 
 def _dashes(lines: Sequence[Line]) -> list[object]:
@@ -176,19 +137,24 @@ def _dashes(lines: Sequence[Line]) -> list[object]:
     return [_DASHES[dash] for _, dash in looks]
 
 
-def _columns_below(names: Sequence[str]) -> int:
-    """Return the columns of a legend below the axes, 0 where it fits inside them."""
-    if len(names) <= _INSIDE:
-        return 0
-    return 2 if max(map(len, names)) <= _SHORT else 1
+def _columns(names: Sequence[str]) -> int:
+    """Return the most columns, up to three, in which the names of a legend find room."""
+
+    def width(columns: int) -> float:
+        parts = [part.tolist() for part in np.array_split(np.array(names), columns)]
+        return sum(_KEY + _LETTER * max(map(len, part)) for part in parts if part)
+
+    return next((columns for columns in (3, 2) if width(columns) <= _WIDTH), 1)
 
 
-def _legend(canvas: Canvas, axes: Axes, columns: int) -> None:
+def _legend(canvas: Canvas, axes: Axes) -> float:
+    """Draw the legend below the axes, where it covers nothing, and return its height in inches."""
     handles, names = axes.get_legend_handles_labels()
-    if columns:
-        canvas.legend(handles, names, labelcolor=_colour(INK), loc="lower center", ncols=columns)
-    elif names:
-        axes.legend(labelcolor=_colour(INK))
+    if not names:
+        return 0.0
+    columns = _columns(names)
+    canvas.legend(handles, names, labelcolor=hue(INK), loc="lower center", ncols=columns)
+    return 0.25 + 0.19 * math.ceil(len(names) / columns)
 
 
 def chart(frame: Frame, lines: Sequence[Line]) -> str:
@@ -204,25 +170,23 @@ def chart(frame: Frame, lines: Sequence[Line]) -> str:
         >>> chart(Frame("roc", "A curve.", "x", "y"), [line])[:49]
         '<svg role="img" aria-label="A curve." viewBox="0 '
     """
-    with matplotlib.style.context(["default", _STYLE]):
-        names = [line.label for line in lines if line.label]
-        columns = _columns_below(names)
-        room = 0.25 + 0.19 * math.ceil(len(names) / columns) if columns else 0.0  # inches
-        height = _HEIGHT + room
-        canvas = Canvas(figsize=(5.2, height))
-        # Room for both labels; to measure it would take half the time of the drawing.
-        bottom, top = (room + 0.125 * _HEIGHT) / height, 1 - 0.02 * _HEIGHT / height
-        # Numbers other than 0.2 to 1.0 may be long.
-        left = 0.18 if frame.limits is not None else 0.13
-        canvas.subplots_adjust(left=left, right=0.97, bottom=bottom, top=top)
+    with matplotlib.style.context(["default", STYLE]):
+        canvas = Canvas()
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
         axes.patch.set_visible(False)
         for line, dash in zip(lines, _dashes(lines), strict=True):
             _draw_line(axes, line, (0, (3, 3)) if line.colour == MUTED and not line.label else dash)
         _draw_frame(axes, frame)
-        _legend(canvas, axes, columns)
-        return _inline(_written(canvas), frame)
+        room = _legend(canvas, axes)
+        height = _HEIGHT + room
+        canvas.set_size_inches(_WIDTH, height)
+        # Room in inches for both labels; to measure it would take half the time of the drawing.
+        bottom, top = (room + 0.525) / height, 1 - 0.085 / height
+        # Numbers other than 0.2 to 1.0 may be long.
+        left = 0.2 if frame.limits is not None else 0.155
+        canvas.subplots_adjust(left=left, right=0.97, bottom=bottom, top=top)
+        return inline(written(canvas), frame)
 
 
 @dataclass(frozen=True)
@@ -253,11 +217,12 @@ def forest(frame: Frame, rows: Sequence[Row]) -> str:
         >>> forest(Frame("sex", "AUROC by sex.", "AUROC", ""), [Row("f", 0.9, 0.8, 0.95)])[:54]
         '<svg role="img" aria-label="AUROC by sex." viewBox="0 '
     """
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         height = 0.75 + 0.26 * len(rows)  # inches
-        canvas = Canvas(figsize=(5.2, height))
-        widest = max((len(row.label) for row in rows), default=0)
-        left = min(0.5, 0.05 + 0.0145 * widest)
+        canvas = Canvas(figsize=(_WIDTH, height))
+        names = [_label(row.label, _LONGEST_ROW) for row in rows]
+        widest = max(map(len, names), default=0)
+        left = min(0.5, 0.05 + 0.0165 * widest)
         canvas.subplots_adjust(left=left, right=0.97, bottom=0.5 / height, top=1 - 0.25 / height)
         canvas.patch.set_visible(False)
         axes = canvas.add_subplot()
@@ -266,30 +231,12 @@ def forest(frame: Frame, rows: Sequence[Row]) -> str:
         values, low, high = (
             np.array([getattr(row, key) for row in rows]) for key in ("value", "low", "high")
         )
-        axes.hlines(places, low, high, color=_colour(1), linewidth=1.6)
-        axes.plot(values, places, "s", color=_colour(1), markersize=5)
+        axes.hlines(places, low, high, color=hue(1), linewidth=1.6)
+        axes.plot(values, places, "s", color=hue(1), markersize=5)
         _draw_frame(axes, frame)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_yticks(places, [_label(row.label) for row in rows])
+        axes.set_yticks(places, names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        return _inline(_written(canvas), frame)
-
-
-def _written(canvas: Canvas) -> str:
-    buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def _inline(svg: str, frame: Frame) -> str:
-    """Make a stand-alone SVG fit into a page: no header, no addresses, ids of its own, CSS colours."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    view = re.search(r'viewBox="[^"]*"', body)
-    opening = f'<svg role="img" aria-label="{html.escape(frame.alternative)}" {view.group() if view else ""}>'
-    body = re.sub(r"<svg[^>]*>", lambda _: opening, body, count=1)
-    body = re.sub(r'\bid="', f'id="{frame.name}-', body)
-    body = body.replace("url(#", f"url(#{frame.name}-").replace('href="#', f'href="#{frame.name}-')
-    return re.sub(r"#0a0b(\d\d)", lambda found: f"var(--c{found.group(1)})", body).strip()
+        return inline(written(canvas), frame)

@@ -10,9 +10,8 @@ import pandas as pd
 from scipy.special import expit, softmax
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of
+from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of, stored
 from rn50med.evaluation.cases import Grouping, Unit, case_targets, combined, grouped
-from rn50med.evaluation.predictions import stored
 from rn50med.evaluation.report.beside import beside
 
 SEVERAL = "several"

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rn50med.errors import StorageError
-from rn50med.evaluation.arrays import Floats, Ints, patients_of
+from rn50med.evaluation.arrays import Floats, Ints, patients_of, stored
 from rn50med.evaluation.cases import case_targets, combined, grouped
-from rn50med.evaluation.predictions import stored
 from rn50med.evaluation.report.beside import beside
 from rn50med.evaluation.report.predicted import Told, shared_cells
 

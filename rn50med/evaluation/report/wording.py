@@ -74,10 +74,11 @@ def number(value: float | None, digits: int = 3) -> str:
         digits: After the point.
 
     Example:
-        >>> number(0.98765), number(float("nan"))
-        ('0.988', 'undefined')
+        >>> number(0.98765), number(-0.0002), number(float("nan"))
+        ('0.988', '0.000', 'undefined')
     """
-    return "undefined" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    # `z`: what rounds to nothing has no sign.
+    return "undefined" if value is None or not math.isfinite(value) else f"{value:z.{digits}f}"
 
 
 def percent(part: float, whole: float) -> str:
@@ -169,6 +170,19 @@ def label(key: str, exclusive: bool = True) -> str:
         return f"AUROC of more than {name}"
     rest = " against the rest" if exclusive else ""
     return f"{_LABELS[kind]}, {name}{rest}" if name else _LABELS[kind]
+
+
+def plain_name(key: str) -> str:
+    """Return a figure's name without what is best.
+
+    Args:
+        key: As in ``metrics.json``.
+
+    Example:
+        >>> plain_name("mae"), plain_name("auroc")
+        ('Mean absolute error', 'AUROC')
+    """
+    return label(key).partition(" (")[0]
 
 
 def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:
