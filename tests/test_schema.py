@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
-from rn50med import Binary, FineTuneModule, MultiClass, MultiLabel
+from rn50med import Binary, FineTuneModule, MultiClass, MultiLabel, Ordinal, Regression
 from rn50med.evaluation.arrays import UNKNOWN
 from rn50med.evaluation.comparison import spread
 from rn50med.evaluation.figure import Figure
+from rn50med.evaluation.figures_ordinal import KEYS as GRADE_KEYS
+from rn50med.evaluation.figures_regression import KEYS as VALUE_KEYS
 from rn50med.evaluation.finding import KEYS, PREVALENCE_KEYS
 from rn50med.evaluation.operating_rule import Rule
 from rn50med.evaluation.pooling import pooled
@@ -34,6 +36,8 @@ TASKS = {
     "binary": Binary(negative="normal", positive="pneumonia"),
     "classes": MultiClass(names=CLASSES),
     "labels": MultiLabel(labels=CLASSES),
+    "grades": Ordinal(names=CLASSES),
+    "number": Regression("age", 0, 100, "years"),
 }
 
 
@@ -61,6 +65,12 @@ def predictions(task, images: int = 90, seed: int = 0) -> Predictions:
         target = np.where(cells % 9 == 0, UNKNOWN, (cells % 3 == 0).astype(int))
         target[:, 1] = np.minimum(target[:, 1], 0)  # a label that nobody has
         shift = 2.0 * (target == 1)
+    elif isinstance(task, Ordinal):
+        target = np.arange(images) % len(task.classes)
+        shift = 1.5 * (target[:, None] > np.arange(task.num_outputs))
+    elif isinstance(task, Regression):
+        target = np.arange(images) * 99.5 / images
+        shift = 0.02 * target[:, None]
     else:
         target = np.arange(images) % len(task.classes)
         shift = 2.0 * (np.eye(len(task.classes))[target][:, -task.num_outputs :])
@@ -166,7 +176,7 @@ def said(task, seed: int) -> PredictionFile:
         probability = np.concatenate([1 - probability, probability], axis=1)
     several = isinstance(task, MultiLabel)
     called = (probability >= 0.5).astype(int) if several else probability.argmax(axis=1)
-    parts = {"logits": found.logits, "target": found.target, "called": called}
+    parts = {"logits": task.stored_logits(found.logits), "target": found.target, "called": called}
     return PredictionFile(images, images, task.classes, positive, probability, **parts)
 
 
@@ -177,7 +187,7 @@ def test_what_a_cross_validation_writes_is_valid(task) -> None:
 
 def test_every_figure_that_rn50med_computes_is_described() -> None:
     told = {pattern[1 : pattern.index("(")] for pattern in SCHEMA["$defs"]["figures"]["patternProperties"]}
-    assert told == {*KEYS, *PREVALENCE_KEYS}
+    assert told == {*KEYS, *PREVALENCE_KEYS, *GRADE_KEYS, *VALUE_KEYS, "mae_train_median"}
     named = re.fullmatch(r"\^\((.*)\)\(/\[\\s\\S\]\+\)\?\$", SCHEMA["$defs"]["key"]["pattern"])
     assert named is not None
     assert set(named[1].split("|")) == told

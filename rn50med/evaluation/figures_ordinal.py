@@ -18,6 +18,8 @@ from rn50med.evaluation.ranking import label_auroc
 from rn50med.evaluation.resamples import quotient
 
 _GRADE_KEYS = ("kappa_quadratic", "mae_grades")
+KEYS = ("auroc_above", *_GRADE_KEYS)
+"""Figures of grades that classes without an order do not have."""
 
 
 def median_grade(probabilities: ArrayLike) -> Ints:

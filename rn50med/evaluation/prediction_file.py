@@ -104,7 +104,8 @@ class PredictionFile:
     def _together(self, grouping: Grouping, unit: Unit) -> Floats:
         """Return the probabilities of cases, as `Task.cases` has them."""
         if self.positive is None:
-            return stored(combined(self.probabilities, grouping, unit.images, not self.several))
+            exclusive = not (self.several or self.continuous)
+            return stored(combined(self.probabilities, grouping, unit.images, exclusive))
         said = stored(combined(self.probabilities[:, [self.positive]], grouping, unit.images))
         return np.where(np.arange(len(self.names)) == self.positive, said, 1.0 - said)
 
@@ -186,7 +187,8 @@ def _of_values(rows: pd.DataFrame, where: str) -> PredictionFile:
     said, target = (_numbers(rows, [name], where) for name in ("value", "target"))
     image, patient = (rows[name].to_numpy(dtype=str) for name in ("image", "patient"))
     none, called = np.empty((len(rows), 0)), np.zeros(len(rows), np.int64)
-    return PredictionFile(image, patient, (), None, said, none, target[:, 0], called)
+    studies = rows["study"].to_numpy(dtype=str) if "study" in rows else None
+    return PredictionFile(image, patient, (), None, said, none, target[:, 0], called, studies)
 
 
 def _need(rows: pd.DataFrame, columns: Iterable[str], where: str) -> None:

@@ -131,6 +131,15 @@ class Task(Filed):
             draw: A random number in [0, 1).
         """
 
+    def questions(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what a linear model of each logit learns: mostly the targets themselves.
+
+        Shape:
+            - targets: ``(N,)`` or ``(N, L)``.
+            - output: the same; ``(N, num_outputs)`` of 0, 1 and `UNKNOWN` where each logit asks its own.
+        """
+        return targets
+
     def growth(self, draw: float) -> float | None:
         """Return how large the phantom draws the patient's heart, in [0, 1]; None leaves it to chance.
 

@@ -22,7 +22,7 @@ from rn50med.evaluation.figures_ordinal import (
 )
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import Row
+from rn50med.tasks.base import UNKNOWN, Row
 from rn50med.tasks.multiclass import MultiClass
 
 
@@ -64,6 +64,12 @@ class Ordinal(MultiClass):
         """Return grades in equal shares; grade k has the phantom's first k findings."""
         chosen = int(draw * len(self.names))
         return {self.column: self.names[chosen]}, tuple(range(chosen))
+
+    def questions(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whether a case goes beyond each grade but the last; `UNKNOWN` where it did not reach it."""
+        grades = np.arange(self.num_outputs)
+        reached = targets[:, None] >= grades
+        return np.where(reached, targets[:, None] > grades, UNKNOWN).astype(np.int64)
 
     def class_counts(self, rows: Sequence[Row]) -> ClassCounts | None:
         """Return None: the losses of `rn50med.losses` know no order."""

@@ -129,8 +129,9 @@ class _Checked:
 
     def _linear(self, learnt: Floats, judged: Floats) -> Cases:
         """Return the cases of the split as a linear model of train has them."""
-        outputs = self.module.task.num_outputs
-        return self._cases(self.judged, linear_logits(learnt, self.targets[self.learnt], judged, outputs))
+        task = self.module.task
+        targets = task.questions(self.targets[self.learnt])
+        return self._cases(self.judged, linear_logits(learnt, targets, judged, task.num_outputs))
 
     def robustness(self, device: torch.device) -> dict[str, Any]:
         """Return the AUROC on changed images."""

@@ -149,7 +149,9 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     write_json(plan.folder / "environment.json", facts | {"test_openings": openings})
     check_metrics(metrics)
     write_json(plan.folder / "metrics.json", metrics)
-    if plan.evaluation.checks:
+    if plan.evaluation.checks and module.task.continuous:
+        log.info("checks: none of a number; robustness, baselines and shortcuts are of classes")
+    elif plan.evaluation.checks:
         split = next(split for split in reversed(EVALUATED) if split in metrics)
         write_json(plan.folder / "checks.json", checks(best, data, judge, split))
     for checkpoint in (plan.folder / "checkpoints").glob("*.ckpt"):

@@ -52,7 +52,7 @@ def _result(facts: Facts, record: Record) -> Answer:
     if found is None:
         return Answer("")
     ends = f", 95 % interval {found.interval}" if found.interval else ""
-    return Answer(f"AUROC on {found.split}: {found.value}{ends}; {found.basis}.")
+    return Answer(f"{found.name} on {found.split}: {found.value}{ends}; {found.basis}.")
 
 
 def _accuracy(facts: Facts, record: Record) -> Answer:
@@ -131,10 +131,14 @@ def _updating(facts: Facts, record: Record) -> Answer:
 
 def _imbalance(facts: Facts, record: Record) -> Answer:
     known = methods.loss(facts, record)
+    if not facts.classes:
+        return Answer("Does not apply: a number is predicted, not a class.")
     return Answer(f"{known} Classes were neither weighted nor resampled." if known else "")
 
 
 def _output(facts: Facts, record: Record) -> Answer:
+    if facts.number:
+        return Answer(f"A number: {facts.number}.")
     what = "Probabilities of each label" if facts.multilabel else "Probabilities of the classes"
     point = isinstance(facts.point, OperatingPoint) and facts.point.rule == "youden"
     default = " This is a default, not a clinical choice." if point else ""

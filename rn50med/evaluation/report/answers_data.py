@@ -57,7 +57,7 @@ def disjoint(facts: Facts, record: Record) -> Answer:
 def classes(facts: Facts, record: Record) -> Answer:
     """Return what is told apart."""
     if not facts.classes:
-        return Answer("")
+        return Answer(f"A number: {facts.number}." if facts.number else "")
     kind = "Labels, each present or absent" if facts.multilabel else "Classes"
     positive = f"; positive is {facts.positive}" if facts.positive is not None else ""
     return Answer(f"{kind}: {enumerated(facts.classes)}{positive}.")

@@ -149,8 +149,9 @@ def _usual(facts: Facts, record: Record) -> list[str]:
     """Return what few runs do, as far as this one did not."""
     absent = [] if record.study.given() else [_NO_STUDY]
     absent += [] if record.elsewhere else [_NOT_ELSEWHERE]
+    calibrated = _NOT_CALIBRATED if facts.metrics.get("temperature") is None else _CALIBRATED_ON_VAL
+    absent += [] if facts.values else [calibrated]
     absent += [
-        _NOT_CALIBRATED if facts.metrics.get("temperature") is None else _CALIBRATED_ON_VAL,
         _ONE_TRAINING,
         _NO_READERS if record.checks.get("baselines") else _NO_BASELINES,
     ]

@@ -15,7 +15,17 @@ from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.report.facts import SPLITS, Facts
 from rn50med.evaluation.report.predicted import Predicted
 from rn50med.evaluation.report.predicted_values import Values
-from rn50med.evaluation.report.wording import NOTHING, Cell, cell, interval, label, number, ordered, percent
+from rn50med.evaluation.report.wording import (
+    NOTHING,
+    Cell,
+    cell,
+    interval,
+    label,
+    number,
+    ordered,
+    percent,
+    plain_name,
+)
 
 
 @dataclass(frozen=True)
@@ -115,8 +125,7 @@ def headline(facts: Facts) -> Headline | None:
     value, meaning = number(figure.value), _meaning(facts, figure)
     if facts.scale and math.isfinite(figure.value):
         value += f" {facts.scale}"
-    name = label(facts.watched).partition(" (")[0]
-    return Headline(name, split, value, interval(figure), meaning, basis)
+    return Headline(plain_name(facts.watched), split, value, interval(figure), meaning, basis)
 
 
 def _meaning(facts: Facts, figure: Figure) -> str:

@@ -12,7 +12,7 @@ from rn50med.errors import StorageError
 from rn50med.evaluation.report import content, folds_charts, folds_content
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.folds_facts import Folds, read_folds
-from rn50med.evaluation.report.wording import label
+from rn50med.evaluation.report.wording import label, plain_name
 
 _PAGE, _RUN_PAGE = "folds.html.jinja", "template.html.jinja"
 MOST_ROWS = 40
@@ -61,19 +61,20 @@ def folds_page(folds: Folds) -> str:
 
 def _context(folds: Folds) -> dict[str, object]:
     rows = folds_content.figure_rows(folds)
-    short = len(rows) <= MOST_ROWS
-    headline = folds.mean.get("auroc")
+    short, watched = len(rows) <= MOST_ROWS, folds.first.watched
+    headline = folds.mean.get(watched)
     return {
         "title": content.title(folds.first),
         "folds": folds,
         "first": folds.first,
         "number": len(folds.each),
         "unit": folds.unit.word(),
+        "watched": plain_name(watched),
         "headline": None if headline is None else folds_content.spread_cell(headline),
         "meaning": folds_content.meaning(folds),
         "closed": folds_content.closed(folds),
         "case": folds_content.a_case(folds),
-        "rows": rows if short else rows[: sum(key.partition("/")[0] == "auroc" for key in folds.mean)],
+        "rows": rows if short else rows[: sum(key.partition("/")[0] == watched for key in folds.mean)],
         "every": () if short else rows,
         "shown": [label(key) for key in folds_content.headline_keys(folds)],
         "fold_rows": folds_content.fold_rows(folds),

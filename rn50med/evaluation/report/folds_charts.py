@@ -10,36 +10,37 @@ from rn50med.errors import listed
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.folds_facts import Folds
 from rn50med.evaluation.report.plots import MUTED, Frame, Line, Row, chart, forest, series
-from rn50med.evaluation.report.wording import NOTHING, number
+from rn50med.evaluation.report.wording import NOTHING, number, plain_name
 
 MOST_CHARTS = 6
 """Classes or labels whose ROC curves are drawn, a chart each."""
 
 
 def aurocs(folds: Folds) -> Drawing | None:
-    """Return the forest plot of the folds' AUROCs; None where none is defined.
+    """Return the forest plot of the figure that is watched, mostly the AUROC; None where none is defined.
 
     Args:
         folds: Of the cross-validation.
     """
-    mean = folds.mean.get("auroc")
+    key, name = folds.first.watched, plain_name(folds.first.watched)
+    mean = folds.mean.get(key)
     if mean is None or math.isnan(mean.value):
         return None
     rows = []
     for fold in range(len(folds.each)):
-        figure = folds.figures(fold).get("auroc")
+        figure = folds.figures(fold).get(key)
         ends = (math.nan,) * 3 if figure is None else (figure.value, figure.low, figure.high)
         rows.append(Row(f"fold {fold}", *ends))
     told = "; ".join(f"{row.label} {number(row.value)}" for row in rows)
     frame = Frame(
         "fold-aurocs",
-        f"AUROC of each fold with its interval: {told}; mean {number(mean.value)}.",
-        "AUROC",
+        f"{name} of each fold with its interval: {told}; mean {number(mean.value)}.",
+        name,
         "",
         chosen=(mean.value, f"mean {number(mean.value)}"),
     )
     caption = (
-        "AUROC of what each fold held out, with its 95 % interval for that one model. Dashed: the mean of "
+        f"{name} of what each fold held out, with its 95 % interval for that one model. Dashed: the mean of "
         "the folds, which has none."
     )
     return Drawing(forest(frame, rows), caption)

@@ -79,6 +79,10 @@ def meaning(folds: Folds) -> str:
             f"{what}: how often {a_case(folds)} of class {first.positive} is given a higher probability than "
             "one of the other class."
         )
+    if first.values:
+        return f"{what}: how far what is said is from what is true."
+    if first.ordered:
+        return f"{what}; in each fold the mean over the grades: how well more than it is told apart."
     if first.multilabel:
         return f"{what}; in each fold the mean over the labels, where they are known."
     return f"{what}; in each fold the mean over the classes, each told apart from all others."
@@ -118,7 +122,8 @@ def headline_keys(folds: Folds) -> tuple[str, ...]:
         folds: Of the cross-validation.
     """
     binary = folds.first.positive is not None
-    wanted = ("auroc", "sensitivity", "specificity") if binary else ("auroc", "accuracy")
+    watched = folds.first.watched
+    wanted = (watched, "sensitivity", "specificity") if binary else (watched, "accuracy", "bias")
     return tuple(key for key in wanted if key in folds.mean)
 
 

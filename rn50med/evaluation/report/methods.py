@@ -20,6 +20,8 @@ _LOSSES = {
     "Binary": "binary cross-entropy",
     "MultiClass": "cross-entropy",
     "MultiLabel": "binary cross-entropy over the labels that were known",
+    "Ordinal": "binary cross-entropy of the steps from grade to grade (CORN)",
+    "Regression": "smooth L1 loss",
 }
 
 
@@ -196,14 +198,15 @@ def unit(facts: Facts, record: Record) -> str:
     if of == "image":
         return f"{text}."
     how = {"mean": "averaged", "max": "put together by their largest"}.get(str(together))
-    return f"{text}, the probabilities of whose images were {how}." if how else f"{text}."
+    what = "values" if facts.values else "probabilities"
+    return f"{text}, the {what} of whose images were {how}." if how else f"{text}."
 
 
 def temperature(facts: Facts, record: Record) -> str:
     """Return whether probabilities were recalibrated."""
     found = facts.metrics.get("temperature")
     if found is None:
-        return "Probabilities were not recalibrated." if facts.figures else ""
+        return "Probabilities were not recalibrated." if facts.figures and facts.classes else ""
     if isinstance(found, Mapping):
         ends = min(found.values(), default=1.0), max(found.values(), default=1.0)
         return (
@@ -224,8 +227,9 @@ def calls(facts: Facts, record: Record) -> str:
         points = [point for point in facts.point.by_name.values() if point is not None]
         ways = {_by(point) for point in points}
         return f"Each label had a threshold of its own, chosen on val {ways.pop()}." if len(ways) == 1 else ""
-    known = facts.positive is None and not facts.multilabel and facts.figures
-    return "The most probable class was called." if known else ""
+    known = facts.positive is None and not facts.multilabel and facts.figures and facts.classes
+    which = "median grade" if facts.ordered else "most probable class"
+    return f"The {which} was called." if known else ""
 
 
 def _by(point: OperatingPoint) -> str:
@@ -247,6 +251,8 @@ def intervals(facts: Facts, record: Record) -> str:
     """Return how the 95 % intervals were computed."""
     if not facts.figures:
         return ""
+    if facts.values:
+        return f"All 95 % intervals are of {RESAMPLES:,} resamples of patients."
     return (
         "All 95 % intervals count patients, not images: that of the AUROC by DeLong's variance clustered by "
         "patient, on the logit scale; those of proportions by Wilson's method on the effective number of "

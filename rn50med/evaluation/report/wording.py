@@ -172,6 +172,19 @@ def label(key: str, exclusive: bool = True) -> str:
     return f"{_LABELS[kind]}, {name}{rest}" if name else _LABELS[kind]
 
 
+def plain_name(key: str) -> str:
+    """Return a figure's name without what is best.
+
+    Args:
+        key: As in ``metrics.json``.
+
+    Example:
+        >>> plain_name("mae"), plain_name("auroc")
+        ('Mean absolute error', 'AUROC')
+    """
+    return label(key).partition(" (")[0]
+
+
 def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:
     """Return the keys of all splits in the order of a table: ranking first, accuracy late.
 
