@@ -366,8 +366,8 @@ def test_the_identity_of_a_film_knows_all_that_it_is_drawn_from() -> None:
     names = list(one.films)
     assert len({one.identity(name) for name in names}) == len(names)
     assert one.identity(names[0]) == same.identity(names[0]) != other.identity(names[0])
-    ill = next(name for name in names if one.findings[name])
-    well = PhantomImages(0, one.films, {**one.findings, ill: ()})
+    ill = next(name for name in names if one.shown[name][0])
+    well = PhantomImages(0, one.films, {**one.shown, ill: ((), one.shown[ill][1])})
     assert well.identity(ill) != one.identity(ill)
     assert well.read(ill).content != one.read(ill).content
 

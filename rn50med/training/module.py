@@ -118,17 +118,20 @@ class FineTuneModule(ThawingModule):
             for split in ("val", "test")
         }
         self._trained = False
-        self.specification: Specification = {
-            "task": task.specification(),
+        factories = {"head": head, "optimizer": optimizer, "schedule": schedule}
+        self.specification = self._specified(factories)
+
+    def _specified(self, factories: Mapping[str, Any]) -> Specification:
+        """Return what builds the module again, in plain types."""
+        return {
+            "task": self.task.specification(),
             "backbone": self.backbone.specification(),
-            "head": factory_specification(head, "head"),
-            "optimizer": factory_specification(optimizer, "optimizer"),
-            "schedule": factory_specification(schedule, "schedule"),
+            **{name: factory_specification(factory, name) for name, factory in factories.items()},
             "finetuning": self.finetuning.specification(),
-            "pretrained_lr_factor": float(pretrained_lr_factor),
-            "patience": int(patience),
-            "loss": None if loss is None else loss.specification(),
-            "regularisation": asdict(regularisation),
+            "pretrained_lr_factor": float(self.pretrained_lr_factor),
+            "patience": int(self.patience),
+            "loss": None if self.loss is None else self.loss.specification(),
+            "regularisation": asdict(self.regularisation),
         }
 
     @classmethod

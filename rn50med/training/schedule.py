@@ -33,6 +33,10 @@ def decay_groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
     ]
 
 
+_FACTOR = "rn50med_factor"
+"""Name in a parameter group of the factor on its learning rate, until the optimizer is built."""
+
+
 def build_optimizer(
     factory: Callable[[Iterable[Any]], Optimizer], rated: Mapping[float, Iterable[nn.Parameter]]
 ) -> Optimizer:
@@ -42,10 +46,14 @@ def build_optimizer(
         factory: Makes it of parameter groups.
         rated: The parameters to train, by the factor on their learning rate.
     """
-    groups = [(factor, group) for factor, parameters in rated.items() for group in decay_groups(parameters)]
-    optimizer = factory([group for _, group in groups])
-    for group, (factor, _) in zip(optimizer.param_groups, groups, strict=True):
-        group["lr"] *= factor
+    groups = [
+        {**group, _FACTOR: factor}
+        for factor, parameters in rated.items()
+        for group in decay_groups(parameters)
+    ]
+    optimizer = factory(groups)
+    for group in optimizer.param_groups:  # the factory may have split them
+        group["lr"] *= group.pop(_FACTOR)
         # Groups say fused=None where nobody chose; a choice of the user's stands.
         if "fused" in group and group["fused"] is None and not group.get("foreach"):
             group["fused"] = True
