@@ -21,6 +21,7 @@ from rn50med.model.backbone import ResNet50
 from rn50med.tasks import Binary, Ordinal, Task
 from rn50med.training.agreement import agree
 from rn50med.training.module import FineTuneModule
+from rn50med.training.regularisation import Regularisation
 
 TASK = Binary(negative="normal", positive="pneumonia")
 
@@ -134,3 +135,14 @@ def test_sampler_and_weights_at_once_warn(rare: FilmTable, caplog: pytest.LogCap
         prepared(module_of(CrossEntropy(weights="class_balanced")), data_of(rare.path, sampler="balanced"))
         logging.getLogger("rn50med").removeHandler(caplog.handler)
     assert "warning (balanced-twice)" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_grades_are_not_blended(rare: FilmTable, name: str) -> None:
+    grades = Ordinal(("normal", "pneumonia"), column="label")
+    data = ManifestDataModule(str(rare.path), task=grades, transforms=Radiograph(size=32), num_workers=0)
+    module = FineTuneModule(
+        grades, backbone=ResNet50(weights="none"), regularisation=Regularisation(**{name: 0.2})
+    )
+    with pytest.raises(RecipeError, match=f"regularisation.{name}: the targets of Ordinal cannot be blended"):
+        prepared(module, data)

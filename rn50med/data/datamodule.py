@@ -262,10 +262,11 @@ class ManifestDataModule(LightningDataModule):
 
     def _groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Return the images of each class, and say how often each class is drawn."""
-        targets = self._targets[torch.from_numpy(rows)].numpy()
-        groups = class_groups(rows, targets)
+        every = self.manifest.rows()
+        parts = self.task.strata([every[row] for row in rows.tolist()])  # of numbers, parts of the scale
+        groups = class_groups(rows, parts)
         if self.trainer is None or self.trainer.is_global_zero:
-            log.info("%s", balance(groups, rows, targets, self.task.classes))
+            log.info("%s", balance(groups, rows, parts, self.task.strata_names))
         return groups
 
     def _leaves_a_poor_batch(self, images: int) -> bool:

@@ -169,6 +169,11 @@ class Task(Filed):
         hot = F.one_hot(target.clamp(min=0), self.num_outputs).float()
         return torch.where((target == UNKNOWN)[:, None], float(UNKNOWN), hot)
 
+    @property
+    def blends(self) -> bool:
+        """Whether targets of two images can be blended, as mixup does."""
+        return True
+
     def mixed(self, target: Tensor, other: Tensor, share: float) -> Tensor:
         """Return the targets of blended images, unknown where either is.
 

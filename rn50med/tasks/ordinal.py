@@ -51,6 +51,11 @@ class Ordinal(MultiClass):
 
     monitor: ClassVar[str] = "auroc_above"
 
+    @property
+    def blends(self) -> bool:
+        """No: between two grades lie others, of which neither image is."""
+        return False
+
     def facts(self) -> dict[str, Any]:
         """Return that the classes have an order."""
         return {"ordered": True}

@@ -47,7 +47,17 @@ def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
         unit = decided_unit(data.manifest, module.task, module.protocol.unit if learns else module.unit.of)
         module.unit = module.protocol.decided(unit) if learns else module.unit
     if learns:
+        _check_blending(module)
         _prepare_loss(module, data if isinstance(data, ManifestDataModule) else None)
+
+
+def _check_blending(module: FineTuneModule) -> None:
+    for name in ("mixup", "cutmix"):
+        if getattr(module.regularisation, name) and not module.task.blends:
+            raise RecipeError(
+                f"model.regularisation.{name}: the targets of {type(module.task).__name__} cannot be "
+                "blended; leave it out."
+            )
 
 
 def _prepare_loss(module: FineTuneModule, data: ManifestDataModule | None) -> None:

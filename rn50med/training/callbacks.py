@@ -136,8 +136,8 @@ class EpochLog(Callback):
         self.rows.append({"epoch": trainer.current_epoch, **logged, "lr": max(rates), "gap": gap})
         self.seen.append(self._images)
         if trainer.is_global_zero:
-            monitor = next((c.monitor for c in trainer.checkpoint_callbacks if isinstance(c, Best)), None)
-            told = told_of(self.rows, monitor)
+            best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Best)), None)
+            told = told_of(self.rows, best.monitor, best.mode) if best else told_of(self.rows, None)
             log.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, told)
             if self.path is not None:
                 self._write(self.path)
@@ -159,12 +159,13 @@ class EpochLog(Callback):
         self.seen = state_dict.get("seen", [])  # older checkpoints did not count
 
 
-def told_of(rows: Sequence[Mapping[str, float]], monitor: str | None) -> str:
+def told_of(rows: Sequence[Mapping[str, float]], monitor: str | None, mode: str = "max") -> str:
     """Return the last epoch in words: losses, the figure that is watched with the best so far, and the gap.
 
     Args:
         rows: What was logged, an epoch each.
         monitor: Name of the figure; None tells none.
+        mode: Whether more of it is better (``max``), or less.
 
     Example:
         >>> row = {"epoch": 0, "train/loss": 0.5, "val/loss": 0.6, "val/auroc": 0.9, "gap": 0.1}
@@ -174,21 +175,29 @@ def told_of(rows: Sequence[Mapping[str, float]], monitor: str | None) -> str:
     row = rows[-1]
     parts = {name: f"{name.replace('/', ' ')} {_told(row[name])}" for name in _LOSSES if name in row}
     if monitor is not None and monitor in row:
-        best = best_row(rows, monitor)
+        best = best_row(rows, monitor, mode)
         since = "" if best is None else f" (best {best[monitor]:.4f} in epoch {int(best['epoch']) + 1})"
         parts[monitor] = f"{monitor.replace('/', ' ')} {_told(row[monitor])}{since}"
     return ", ".join([*parts.values(), *([f"gap {row['gap']:.4f}"] if math.isfinite(row["gap"]) else [])])
 
 
-def best_row(rows: Sequence[Mapping[str, float]], monitor: str) -> Mapping[str, float] | None:
+def best_row(
+    rows: Sequence[Mapping[str, float]], monitor: str, mode: str = "max"
+) -> Mapping[str, float] | None:
     """Return the epoch whose figure is best, of equal ones the latest; None where none is defined.
 
     Args:
         rows: What was logged, an epoch each.
-        monitor: Name of the figure; more is better.
+        monitor: Name of the figure.
+        mode: Whether more of it is better (``max``), or less.
+
+    Example:
+        >>> best_row([{"epoch": 0, "val/mae": 3.0}, {"epoch": 1, "val/mae": 2.0}], "val/mae", "min")["epoch"]
+        1
     """
     defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    return max(reversed(defined), key=lambda row: row[monitor], default=None)
+    sign = 1 if mode == "max" else -1
+    return max(reversed(defined), key=lambda row: sign * row[monitor], default=None)
 
 
 def _told(value: float) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from rn50med.training.callbacks import EpochLog, Speed
+from rn50med.training.callbacks import EpochLog, Speed, best_row
 from rn50med.training.folder import environment, finite
 from rn50med.training.module import FineTuneModule
 
@@ -55,10 +54,7 @@ def _brief(report: dict[str, Any]) -> dict[str, Any]:
 def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     monitor = f"val/{module.task.monitor}"
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
-    defined = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    sign = 1 if module.task.monitor_mode == "max" else -1
-    last = rows[-1] if rows else {"epoch": 0}
-    best = max(reversed(defined), key=lambda row: sign * row[monitor], default=last)
+    best = best_row(rows, monitor, module.task.monitor_mode) or (rows[-1] if rows else {"epoch": 0})
     return {
         "epochs_planned": trainer.max_epochs,
         "epochs_run": len(rows),

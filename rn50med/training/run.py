@@ -143,9 +143,7 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     metrics = judged(best, data, judge, plan.folder, plan.evaluation)
     _freeze(path, best)
     facts = run_facts(module, trainer, str(judge.precision), plan.precision, plan.seed)
-    facts["training"]["verdict"] = verdict = as_plain(account(best, data, trainer, judge))
-    for name, text in in_words(verdict):
-        log.info("%s: %s", name.lower(), text)
+    facts["training"] |= _verdict(best, data, trainer, judge)
     write_json(plan.folder / "environment.json", facts | {"test_openings": openings})
     check_metrics(metrics)
     write_json(plan.folder / "metrics.json", metrics)
@@ -159,6 +157,18 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     write_report(plan.folder)
     _finish_tracking(trainer, metrics, plan.folder)
     return Run(plan.folder, metrics, best)
+
+
+def _verdict(
+    best: FineTuneModule, data: ManifestDataModule, trainer: Trainer, judge: Trainer
+) -> dict[str, Any]:
+    """Return the verdict on overfitting, and tell it; its rules are of figures of which more is better."""
+    if best.task.monitor_mode != "max":
+        return {}
+    verdict = as_plain(account(best, data, trainer, judge))
+    for name, text in in_words(verdict):
+        log.info("%s: %s", name.lower(), text)
+    return {"verdict": verdict}
 
 
 def _best_path(trainer: Trainer) -> Path:
