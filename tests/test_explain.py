@@ -28,13 +28,14 @@ from rn50med.deployment.explaining.drawing import overlay
 from rn50med.deployment.predict import predict
 from rn50med.errors import RecipeError
 from rn50med.model.backbone import ResNet50
-from rn50med.model.heads import Head
+from rn50med.model.heads import AttentionHead, Head
 from rn50med.tasks import Binary, MultiClass, MultiLabel, Task
 from rn50med.training.module import FineTuneModule
 from rn50med.training.run import Run
 
 TASK = Binary(negative="normal", positive="pneumonia")
 BRIGHT, DARK = 0, 1
+OF_SCORES = tuple(method for method in METHODS if method != "attention")
 
 
 class Averages(nn.Module):
@@ -130,7 +131,7 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_SCORES)
 @pytest.mark.parametrize(("row", "column"), [(2, 1), (0, 3)])
 def test_high_is_important(method: str, row: int, column: int) -> None:
     image = torch.full((1, 128, 128), 0.1)
@@ -169,7 +170,7 @@ def test_integrated_gradients_start_from_black_or_from_the_images_own_grey() -> 
     assert not heat_map(known(), level, "pneumonia", "ig", "grey").any()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_SCORES)
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 def test_a_map_does_not_depend_on_how_large_scores_are(method: str, scale: float) -> None:
     image = torch.full((1, 64, 64), 0.1)
@@ -179,7 +180,7 @@ def test_a_map_does_not_depend_on_how_large_scores_are(method: str, scale: float
     assert pointing_game(heat, (0, 32, 32, 64))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_SCORES)
 def test_a_network_is_as_it_was(method: str) -> None:
     module = known()
     next(module.head.parameters()).requires_grad_(False)
@@ -188,6 +189,21 @@ def test_a_network_is_as_it_was(method: str) -> None:
     assert [parameter.requires_grad for parameter in module.parameters()] == before
     assert all(parameter.grad is None for parameter in module.parameters())
     assert not any(part._forward_hooks or part._backward_hooks for part in module.modules())
+
+
+def test_attention_is_shown_where_the_head_has_it_whatever_the_class() -> None:
+    torch.manual_seed(0)
+    module = FineTuneModule(TASK, backbone=ResNet50(weights="none"), head=AttentionHead).eval()
+    image = torch.rand(1, 64, 64)
+    heat = heat_map(module, image, "pneumonia", "attention")
+    assert heat.shape == (64, 64)
+    assert heat.max() == 1
+    with torch.no_grad():
+        cells = module.head.attention(module.backbone(image[None]))[0].numpy()
+    assert heat[::32, ::32] == pytest.approx(cells / cells.max(), abs=1e-6)
+    assert np.array_equal(heat, heat_map(module, image, "normal", "attention"))
+    with pytest.raises(RecipeError, match="has no attention; give another --method"):
+        heat_map(known(), image, "pneumonia", "attention")
 
 
 def test_the_real_network_is_explained_at_every_size_and_by_its_own_last_stage() -> None:

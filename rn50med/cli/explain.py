@@ -10,7 +10,12 @@ from rn50med.cli.options import Options, import_trusted
 from rn50med.errors import DataError
 from rn50med.plugins import load_plugins
 
-_METHODS = ("gradcam", "gradcam++", "ig")  # written out, since the light commands never import torch
+_METHODS = (
+    "gradcam",
+    "gradcam++",
+    "ig",
+    "attention",
+)  # written out, since the light commands never import torch
 
 
 def run(argv: Sequence[str]) -> int:
@@ -60,7 +65,8 @@ def _parser() -> Options:
         "--method",
         choices=_METHODS,
         default="gradcam",
-        help="Grad-CAM, Grad-CAM++ or integrated gradients (default: %(default)s)",
+        help="Grad-CAM, Grad-CAM++, integrated gradients, or what a head with attention pools "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--target",

@@ -119,7 +119,7 @@ RULES: tuple[Rule, ...] = (
         lambda found: found.fewest[1] < FEW_PATIENTS,
         "few-patients",
         "{name} has only {number} patients in train; more of them help more than any setting, and until "
-        "there are, training the head alone.",
+        "there are, train the head alone, --model.finetuning LinearProbe.",
     ),
     (
         lambda found: found.unfinished,

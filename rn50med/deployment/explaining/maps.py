@@ -17,8 +17,8 @@ from rn50med.errors import NumericalError, RecipeError, unknown
 from rn50med.tasks import Task
 from rn50med.training.module import FineTuneModule
 
-Method = Literal["gradcam", "gradcam++", "ig"]
-"""Grad-CAM, Grad-CAM++, or integrated gradients."""
+Method = Literal["gradcam", "gradcam++", "ig", "attention"]
+"""Grad-CAM, Grad-CAM++, integrated gradients, or what a head with attention pools."""
 
 Baseline = Literal["black", "grey"]
 """What integrated gradients start from: a black image, or one of the image's own mean."""
@@ -45,7 +45,8 @@ def heat_map(
 
     Grad-CAM and Grad-CAM++ weigh the last feature maps by how the score rises with them, and keep what
     speaks for the class. Integrated gradients give the magnitude of each pixel's share in the score,
-    whether for the class or against it, smoothed a little.
+    whether for the class or against it, smoothed a little. Attention is the share of each place in what the
+    head pools, whatever the class.
 
     Args:
         module: In eval mode; nothing of it is changed.
@@ -58,7 +59,8 @@ def heat_map(
         ``(S, S)``, from 0 to 1; 1 is the most important. All 0 where nothing speaks for the class.
 
     Raises:
-        RecipeError: If there is no such class, or no gradient reaches the last feature maps.
+        RecipeError: If there is no such class, or no gradient reaches the last feature maps, or the head
+            has no attention where that is asked for.
         NumericalError: If the map is not finite.
 
     Source:
@@ -68,8 +70,11 @@ def heat_map(
     """
     score = _Score(module, target)
     batch = image[None].detach().clone().requires_grad_()
-    with _still(module), torch.enable_grad():
-        found = _integrated(score, batch, baseline) if method == "ig" else _cam(score, batch, method)
+    if method == "attention":
+        found = _attended(module, batch.detach())
+    else:
+        with _still(module), torch.enable_grad():
+            found = _integrated(score, batch, baseline) if method == "ig" else _cam(score, batch, method)
     most = float(found.max())
     if not np.isfinite(most):
         raise NumericalError(f"heat map of {target!r}: is not finite; the network's numbers are too large.")
@@ -159,6 +164,20 @@ def _cam(score: _Score, batch: Tensor, method: str) -> NDArray[Any]:
             ) from None
     stride = score.backbone.body.feature_info.reduction()[-1]
     return _spread(cells[0, 0].detach().double().cpu().numpy(), batch.shape[-1], stride)
+
+
+def _attended(module: FineTuneModule, batch: Tensor) -> NDArray[Any]:
+    """Return what the head pools, over the whole square."""
+    attention = getattr(module.head, "attention", None)
+    if attention is None:
+        raise RecipeError(
+            f"explain: {type(module.head).__name__} has no attention; give another --method, or train with "
+            "--model.head AttentionHead."
+        )
+    with torch.no_grad():
+        cells = attention(module.backbone(batch.contiguous(memory_format=torch.channels_last)))
+    stride = module.backbone.body.feature_info.reduction()[-1]
+    return _spread(cells[0].double().cpu().numpy(), batch.shape[-1], stride)
 
 
 def _spread(cells: NDArray[Any], size: int, stride: int) -> NDArray[Any]:

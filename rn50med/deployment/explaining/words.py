@@ -27,6 +27,10 @@ _METHODS = MappingProxyType(
             f"the score, for the class or against it, over {STEPS} steps from a {{baseline}} image, smoothed "
             "by 1/64 of the network's square."
         ),
+        "attention": (
+            "Attention (Ilse et al., ICML 2018): the share of each place in what the head pools from the "
+            "last feature maps; it is the same for every class."
+        ),
     }
 )
 
