@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
 import pandas as pd
@@ -11,11 +15,43 @@ import pandas as pd
 from rn50med.evaluation.arrays import UNKNOWN
 from rn50med.evaluation.figures import binary_figures, multiclass_figures, multilabel_figures
 from rn50med.evaluation.operating_point import OperatingPoints, youden
+from rn50med.evaluation.report import write_report
 
 CANARY = "canary-7731"
 BINARY = ("normal", "pneumonia")
 # Each of them has broken a page, a table or a chart somewhere.
 MANY = ("none", "mild | <b>severe</b>", "$x_1$ & 'more'", "_proliferative")
+
+
+_FOLDERS = TemporaryDirectory(prefix="made-up-runs-")
+"""Runs that were made up once; the figures of several labels take seconds."""
+
+
+def _new_folder() -> Path:
+    folder = Path(mkdtemp(dir=_FOLDERS.name))
+    (folder / "predictions").mkdir()
+    return folder
+
+
+def _copied(made: Path, folder: Path) -> Path:
+    shutil.copytree(made, folder)
+    return folder
+
+
+def pages_of(folder: Path) -> tuple[str, str]:
+    """Return report and model card of a run folder; of equal files they are drawn once."""
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    if state.hexdigest() not in _PAGES:
+        write_report(folder)
+        _PAGES[state.hexdigest()] = tuple(
+            (folder / name).read_text(encoding="utf-8") for name in ("report.html", "model_card.md")
+        )
+    return _PAGES[state.hexdigest()]
+
+
+_PAGES: dict[str, tuple[str, str]] = {}
 
 
 def _split(folder: Path, split: str, classes: tuple[str, ...], occurring: int, point: list) -> dict:
@@ -75,7 +111,12 @@ LABELS = (*MANY, NEVER, *(f"finding {number}" for number in range(9)))
 
 def made_up_labels(folder: Path, labels: tuple[str, ...] = LABELS) -> Path:
     """Write the files of a run with labels that may occur together; one of them is never positive."""
-    (folder / "predictions").mkdir(parents=True)
+    return _copied(_made_of_labels(labels), folder)
+
+
+@cache
+def _made_of_labels(labels: tuple[str, ...]) -> Path:
+    folder = _new_folder()
     points: dict = {}
     kept = {split: _label_split(folder, split, labels, points) for split in ("val", "test")}
     counts = {"patients": 10, "images": 60, "classes": dict.fromkeys(labels, 20)}
@@ -89,7 +130,12 @@ def made_up_run(
     folder: Path, classes: tuple[str, ...] = BINARY, test_classes: int = 0, synthetic: bool = True
 ) -> Path:
     """Write the files of a run; test has only the first `test_classes` classes, where given."""
-    (folder / "predictions").mkdir(parents=True)
+    return _copied(_made_of_classes(classes, test_classes, synthetic), folder)
+
+
+@cache
+def _made_of_classes(classes: tuple[str, ...], test_classes: int, synthetic: bool) -> Path:
+    folder = _new_folder()
     point: list = []
     kept = {"val": _split(folder, "val", classes, len(classes), point)}
     kept["test"] = _split(folder, "test", classes, test_classes or len(classes), point)

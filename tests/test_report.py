@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up_run import BINARY, CANARY, LABELS, MANY, NEVER, made_up_labels, made_up_run
+from made_up_run import BINARY, CANARY, LABELS, MANY, NEVER, made_up_labels, made_up_run, pages_of
 
 from rn50med.errors import StorageError
 from rn50med.evaluation.figure import Figure
@@ -20,7 +20,7 @@ from rn50med.evaluation.report import write_report
 from rn50med.evaluation.report.wording import interval
 
 
-def _pages(folder: Path) -> tuple[str, str]:
+def _drawn(folder: Path) -> tuple[str, str]:
     write_report(folder)
     return (folder / "report.html").read_text(encoding="utf-8"), (folder / "model_card.md").read_text("utf-8")
 
@@ -73,7 +73,7 @@ class _Reader(HTMLParser):
 def test_the_page_stands_alone_and_its_charts_do_not_collide(
     tmp_path: Path, classes: tuple[str, ...]
 ) -> None:
-    page, _ = _pages(made_up_run(tmp_path / "run", classes))
+    page, _ = pages_of(made_up_run(tmp_path / "run", classes))
     found = _Reader(page)
     assert found.open == []
     assert all(address.startswith("#") for address in found.addresses)
@@ -92,7 +92,7 @@ def test_the_page_stands_alone_and_its_charts_do_not_collide(
 
 @pytest.mark.parametrize("classes", [BINARY, MANY])
 def test_no_page_names_an_image_a_patient_or_a_path(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    for page in _pages(made_up_run(tmp_path / "run", classes)):
+    for page in pages_of(made_up_run(tmp_path / "run", classes)):
         assert CANARY not in page
         assert "/data/" not in page
         assert str(tmp_path) not in page
@@ -100,9 +100,9 @@ def test_no_page_names_an_image_a_patient_or_a_path(tmp_path: Path, classes: tup
 
 @pytest.mark.parametrize("classes", [BINARY, MANY])
 def test_equal_runs_give_equal_bytes(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    first = _pages(made_up_run(tmp_path / "one", classes))
-    again = _pages(tmp_path / "one")
-    assert first == again == _pages(made_up_run(tmp_path / "another", classes))
+    first = _drawn(made_up_run(tmp_path / "one", classes))
+    again = _drawn(tmp_path / "one")
+    assert first == again == _drawn(made_up_run(tmp_path / "another", classes))
 
 
 def ends_of(figure: dict[str, float | None]) -> str:
@@ -112,9 +112,9 @@ def ends_of(figure: dict[str, float | None]) -> str:
 
 
 @pytest.mark.parametrize("classes", [BINARY, MANY])
-def test_every_figure_stands_in_both_pages(tmp_path: Path, classes: tuple[str, ...]) -> None:
+def test_every_figure_stands_in_bothpages_of(tmp_path: Path, classes: tuple[str, ...]) -> None:
     folder = made_up_run(tmp_path / "run", classes)
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     text = _Reader(page).text
     for split, figures in json.loads((folder / "metrics.json").read_text()).items():
         if split == "operating_point":
@@ -127,7 +127,7 @@ def test_every_figure_stands_in_both_pages(tmp_path: Path, classes: tuple[str, .
 
 def test_the_headline_is_the_auroc_of_test_with_its_interval(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run")
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     figure = json.loads((folder / "metrics.json").read_text())["test"]["auroc"]
     text = _Reader(page).text
     start = text.index("AUROC on test")
@@ -141,7 +141,7 @@ def test_the_headline_is_the_auroc_of_test_with_its_interval(tmp_path: Path) -> 
 
 def test_the_confusion_matrix_counts_the_calls_of_test(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run")
-    page, _ = _pages(folder)
+    page, _ = pages_of(folder)
     table = pd.read_csv(folder / "predictions" / "test.csv")
     counts = pd.crosstab(table["target"], table["call"]).loc[list(BINARY), list(BINARY)].to_numpy()
     cells = re.findall(r'class="share"[^>]*><b>(\d+)</b><small>([\d.]+) %</small>', page)
@@ -151,20 +151,20 @@ def test_the_confusion_matrix_counts_the_calls_of_test(tmp_path: Path) -> None:
 
 
 def test_a_synthetic_run_says_so_before_anything_else(tmp_path: Path) -> None:
-    page, card = _pages(made_up_run(tmp_path / "phantom"))
+    page, card = pages_of(made_up_run(tmp_path / "phantom"))
     text = _Reader(page).text
     body = text[text.index("The images are synthetic.") :]
     assert text.index("The images are synthetic.") < text.index("Research use only.") < text.index("AUROC")
     assert "Nothing on this page says how well a model does on patients" in body
     assert card.index("The images are synthetic.") < card.index("Research use only.")
-    page, card = _pages(made_up_run(tmp_path / "real", synthetic=False))
+    page, card = pages_of(made_up_run(tmp_path / "real", synthetic=False))
     assert "synthetic" not in page
     assert "synthetic" not in card
     assert "Research use only." in page
 
 
 def test_class_names_are_shown_as_they_are(tmp_path: Path) -> None:
-    page, card = _pages(made_up_run(tmp_path / "run", MANY))
+    page, card = pages_of(made_up_run(tmp_path / "run", MANY))
     assert "<b>severe</b>" not in page
     assert "<b>severe</b>" not in card
     text = _Reader(page).text
@@ -181,7 +181,7 @@ def test_class_names_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_an_undefined_figure_is_said_with_its_reason(
     tmp_path: Path, classes: tuple[str, ...], name: str
 ) -> None:
-    page, card = _pages(made_up_run(tmp_path / "run", classes, test_classes=len(classes) - 1))
+    page, card = pages_of(made_up_run(tmp_path / "run", classes, test_classes=len(classes) - 1))
     text = _Reader(page).text
     assert f"undefined no image of class {name!r}" in text
     assert "undefined" in card
@@ -211,7 +211,7 @@ def test_a_missing_file_is_named_and_fails_nothing(
 ) -> None:
     folder = made_up_run(tmp_path / "run", classes)
     (folder / missing).unlink()
-    for page in _pages(folder):
+    for page in pages_of(folder):
         said = page.replace("\\_", "_")
         named = {"predictions/val.csv": "No curves of val", "predictions/test.csv": "No curves of test"}
         assert (
@@ -220,7 +220,7 @@ def test_a_missing_file_is_named_and_fails_nothing(
 
 
 def test_an_empty_folder_still_gives_a_report(tmp_path: Path) -> None:
-    page, card = _pages(tmp_path)
+    page, card = pages_of(tmp_path)
     assert "No figures" in _Reader(page).text
     assert "no final figures" in card
 
@@ -232,7 +232,7 @@ def test_without_test_the_headline_is_of_val_and_said_to_flatter(tmp_path: Path)
         json.dumps({key: metrics[key] for key in ("operating_point", "val")})
     )
     (folder / "predictions" / "test.csv").unlink()
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     text = _Reader(page).text
     assert "AUROC on val" in text
     assert "The test set was not opened" in text
@@ -247,13 +247,13 @@ def test_a_run_without_operating_point_says_so(tmp_path: Path) -> None:
     for split in ("val", "test"):
         path = folder / "predictions" / f"{split}.csv"
         pd.read_csv(path).assign(call="").to_csv(path, index=False)
-    page, _ = _pages(folder)
+    page, _ = pages_of(folder)
     assert "No operating point was chosen" in page
     assert "Calls against the truth" not in page
 
 
 def test_the_report_names_how_it_was_trained_and_how_to_repeat_it(tmp_path: Path) -> None:
-    for page in _pages(made_up_run(tmp_path / "run")):
+    for page in pages_of(made_up_run(tmp_path / "run")):
         text = " ".join(page.replace("\\_", "_").split())
         for fact in (
             "From random weights.",
@@ -272,7 +272,7 @@ def test_the_report_names_how_it_was_trained_and_how_to_repeat_it(tmp_path: Path
 
 
 def test_classes_called_like_missing_values_are_classes(tmp_path: Path) -> None:
-    page, _ = _pages(made_up_run(tmp_path / "run", ("NA", "None")))
+    page, _ = pages_of(made_up_run(tmp_path / "run", ("NA", "None")))
     assert "called NA" in page
     assert "Curves" in page
 
@@ -296,7 +296,7 @@ def test_a_leak_that_was_allowed_stands_above_the_headline(tmp_path: Path) -> No
     audit = json.loads((folder / "audit.json").read_text())
     leak = {"code": "leakage", "severity": "error", "message": "3 patients stand in two splits."}
     (folder / "audit.json").write_text(json.dumps(audit | {"findings": [leak], "patients_are_images": True}))
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     text = _Reader(page).text
     assert text.index("cannot be trusted as they stand. 3 patients") < text.index("AUROC on test")
     assert card.index("cannot be trusted as they stand.** 3 patients") < card.index("AUROC on test")
@@ -313,7 +313,7 @@ def _table(page: str, heading: str) -> list[list[str]]:
 
 def test_a_run_of_labels_has_a_page_that_stands_alone_and_gives_equal_bytes(tmp_path: Path) -> None:
     folder = made_up_labels(tmp_path / "run")
-    pages = _pages(folder)
+    pages = pages_of(folder)
     found = _Reader(pages[0])
     assert found.open == []
     assert all(address.startswith("#") for address in found.addresses)
@@ -324,12 +324,12 @@ def test_a_run_of_labels_has_a_page_that_stands_alone_and_gives_equal_bytes(tmp_
     for page in pages:
         assert CANARY not in page
         assert "<seen>" not in page
-    assert pages == _pages(made_up_labels(tmp_path / "another"))
+    assert pages == _drawn(made_up_labels(tmp_path / "another"))
 
 
 def test_every_figure_of_every_label_stands_on_the_page(tmp_path: Path) -> None:
     folder = made_up_labels(tmp_path / "run")
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     text = _Reader(page).text
     metrics = json.loads((folder / "metrics.json").read_text())
     for split in ("val", "test"):
@@ -349,7 +349,7 @@ def test_every_figure_of_every_label_stands_on_the_page(tmp_path: Path) -> None:
 
 def test_the_headline_of_labels_is_their_mean_and_names_what_it_leaves_out(tmp_path: Path) -> None:
     folder = made_up_labels(tmp_path / "run")
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     figure = json.loads((folder / "metrics.json").read_text())["test"]["auroc"]
     text = _Reader(page).text
     assert f"AUROC on test {figure['value']:.3f} 95 % interval {figure['low']:.3f}" in text
@@ -357,12 +357,14 @@ def test_the_headline_of_labels_is_their_mean_and_names_what_it_leaves_out(tmp_p
     assert f"AUROC on test: **{figure['value']:.3f}**" in card
     assert f"No operating point for {NEVER}, of which val lacks an outcome" in text
     whole = made_up_labels(tmp_path / "whole", LABELS[:3])
-    assert "The mean over the labels, each on the images where it is known." in _Reader(_pages(whole)[0]).text
+    assert (
+        "The mean over the labels, each on the images where it is known." in _Reader(pages_of(whole)[0]).text
+    )
 
 
 def test_each_label_has_its_counts_its_point_and_its_calls(tmp_path: Path) -> None:
     folder = made_up_labels(tmp_path / "run")
-    page, _ = _pages(folder)
+    page, _ = pages_of(folder)
     table = pd.read_csv(folder / "predictions" / "test.csv", dtype=str, keep_default_na=False)
     points = json.loads((folder / "metrics.json").read_text())["operating_point"]
     counted = {row[0]: row[1:4] for row in _table(page, "Labels, test")}
@@ -382,7 +384,7 @@ def test_each_label_has_its_counts_its_point_and_its_calls(tmp_path: Path) -> No
 
 
 def test_the_data_of_labels_are_counted_with_what_became_of_unknown_ones(tmp_path: Path) -> None:
-    page, card = _pages(made_up_labels(tmp_path / "run"))
+    page, card = pages_of(made_up_labels(tmp_path / "run"))
     text = _Reader(page).text
     assert text.count("20 (37.7 %) 33 negative, 7 unknown") == 3 * len(LABELS)
     assert text.count("left out") >= len(LABELS) - 1
@@ -394,13 +396,13 @@ def test_the_data_of_labels_are_counted_with_what_became_of_unknown_ones(tmp_pat
 
 @pytest.mark.slow
 def test_fourteen_curves_can_be_told_apart_and_of_more_the_first_fifteen_are_drawn(tmp_path: Path) -> None:
-    page, _ = _pages(made_up_labels(tmp_path / "run"))
+    page, _ = pages_of(made_up_labels(tmp_path / "run"))
     charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     for chart in charts[:2]:
         drawn = re.findall(r"fill: none;([^\"]*stroke: var\(--c0[1-8]\)[^\"]*)", chart)
         looks = {style for style in drawn if "stroke-width: 1.8" in style}
         assert len(looks) == 13  # the label without a positive image has no curve
-    many = _pages(made_up_labels(tmp_path / "many", tuple(f"l{k}" for k in range(17))))[0]
+    many = pages_of(made_up_labels(tmp_path / "many", tuple(f"l{k}" for k in range(17))))[0]
     assert many.count("Of 17 labels the first 15 are drawn.") == 2
 
 
@@ -409,7 +411,7 @@ def test_fourteen_curves_can_be_told_apart_and_of_more_the_first_fifteen_are_dra
 def test_a_run_of_labels_without_a_file_still_has_a_report(tmp_path: Path, missing: str) -> None:
     folder = made_up_labels(tmp_path / "run")
     (folder / missing).unlink()
-    page, card = _pages(folder)
+    page, card = pages_of(folder)
     assert missing in page or "No curves of" in page
     assert "Calls against the truth" not in page or missing != "predictions/test.csv"
     assert "against the rest" not in page

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_run import BINARY, CANARY, LABELS, MANY, made_up_labels, made_up_run, with_manifest
+from made_up_run import BINARY, CANARY, LABELS, MANY, made_up_labels, made_up_run, pages_of, with_manifest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from rn50med.errors import StorageError
@@ -26,8 +26,7 @@ KINDS = ("Calibration of", "Histogram of the probability of", "Decision curve of
 
 
 def _page(folder: Path) -> str:
-    write_report(folder)
-    return (folder / "report.html").read_text(encoding="utf-8")
+    return pages_of(folder)[0]
 
 
 def _text(page: str) -> str:

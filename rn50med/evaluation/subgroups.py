@@ -19,8 +19,8 @@ from rn50med.evaluation.proportions import difference, proportion_interval
 FEWEST = 10
 """Patients below which a group is not shown."""
 
-_ALL_POSITIVE = "the column fixes the label: AUROC against all negative images, no specificity"
-_ALL_NEGATIVE = "the column fixes the label: AUROC against all positive images, no sensitivity"
+_ALL_POSITIVE = "the column fixes the label: AUROC against all negative cases, no specificity"
+_ALL_NEGATIVE = "the column fixes the label: AUROC against all positive cases, no sensitivity"
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _updating(facts: Facts, record: Record) -> Answer:
 
 def _imbalance(facts: Facts, record: Record) -> Answer:
     known = methods.loss(facts, record)
-    if not facts.classes:
+    if facts.number:
         return Answer("Does not apply: a number is predicted, not a class.")
     return Answer(f"{known} Classes were neither weighted nor resampled." if known else "")
 

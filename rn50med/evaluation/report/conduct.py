@@ -26,7 +26,7 @@ def training_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
         ("Network", "ResNet-50"),
         ("Starting weights", weights.get("statement")),
         ("SHA-256 of the weights", weights.get("sha256")),
-        ("Epochs", _epochs(found.get("training") or {})),
+        ("Epochs", _epochs(found.get("training") or {}, facts.never_watched)),
         ("Precision of the training", precision.get("training")),
         ("Precision of the figures", precision.get("tables")),
         ("Seed", found.get("seed")),
@@ -48,14 +48,16 @@ def overfitting_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
     return in_words(verdict) if verdict else ()
 
 
-def _epochs(training: Mapping[str, Any]) -> str:
+def _epochs(training: Mapping[str, Any], never_watched: bool) -> str:
     if not training:
         return ""
     text = f"{training.get('epochs_run')} of {training.get('epochs_planned')} planned"
     if training.get("stopped_early"):
         text += ", stopped early"
     kept = f"epoch {training.get('best_epoch')} (counted from 0) was kept"
-    return f"{text}; {kept}, the best by {training.get('monitor')}"
+    monitor = training.get("monitor")
+    way = f"the last, since {monitor} was never defined" if never_watched else f"the best by {monitor}"
+    return f"{text}; {kept}, {way}"
 
 
 def _openings(count: int | None) -> str:
@@ -172,11 +174,14 @@ def not_done(facts: Facts, record: Record) -> tuple[str, ...]:
         absent.append("No real image was seen: the images are synthetic, and nothing here is about patients.")
     if facts.figures and "test" not in facts.figures:
         absent.append(
-            "The test set was not opened: the figures are of val, on which epoch and threshold were chosen, "
-            "and flatter the model."
+            "The test set was not opened: the figures are of val, which chose the "
+            f"{enumerated(facts.chosen)}, and flatter the model."
         )
     if facts.positive is not None and facts.figures and facts.point is None:
-        absent.append("No operating point was chosen, so that nothing is called positive or negative.")
+        absent.append(
+            "No operating point was chosen: called from a probability of 0.5, and the figures of the calls are "
+            "undefined."
+        )
     if facts.multilabel and facts.figures:
         absent += _without_point(facts)
     if facts.audit.get("patients_are_images"):

@@ -67,6 +67,19 @@ class Facts:
         return str((self.environment.get("task") or {}).get("watched") or "auroc")
 
     @property
+    def never_watched(self) -> bool:
+        """Whether that figure was defined in no epoch, so that the last one was kept."""
+        found = self.epochs.get(f"val/{self.watched}")
+        return found is not None and len(found) > 0 and not bool(found.notna().any())
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """What was chosen on val: epoch, temperature, threshold."""
+        thresholds = "thresholds" if isinstance(self.point, OperatingPoints) else "threshold"
+        told = [] if self.metrics.get("temperature") is None else ["temperature"]
+        return ("epoch", *told, *([] if self.point is None else [thresholds]))
+
+    @property
     def number(self) -> str:
         """What number is predicted, with its unit; empty where classes are."""
         name = str((self.environment.get("task") or {}).get("number") or "")

@@ -128,7 +128,10 @@ def start(facts: Facts, record: Record) -> str:
 
 
 def loss(facts: Facts, record: Record) -> str:
-    """Return the loss of one of our tasks."""
+    """Return the loss: one of ours that was asked for by its name and numbers, else that of one of our tasks."""
+    if record.part("model", "loss"):
+        found = record.named("model", "loss")
+        return f"The loss was {found}." if found else ""
     path = str(record.part("task", "class_path") or "")
     kind = path.rpartition(".")[2] if path.startswith(_OURS) else ""
     return f"The loss was the {_LOSSES[kind]}." if kind in _LOSSES else ""
@@ -185,6 +188,8 @@ def epochs(facts: Facts, record: Record) -> str:
     if found.get("best_epoch") is None or not found.get("monitor"):
         return f"{text}."
     name = label(str(found["monitor"]).removeprefix("val/"), not facts.multilabel)
+    if facts.never_watched:
+        return f"{text}; the last was kept, since the {name} on val was never defined."
     return f"{text}; epoch {found['best_epoch']}, counted from 0, was kept for its {name} on val."
 
 
@@ -210,10 +215,12 @@ def temperature(facts: Facts, record: Record) -> str:
     if isinstance(found, Mapping):
         ends = min(found.values(), default=1.0), max(found.values(), default=1.0)
         return (
-            "The logits of each label were divided by a temperature fitted on val "
-            f"({ends[0]:.3g} to {ends[1]:.3g})."
+            "The logits of each label were divided by a temperature fitted on the images of val "
+            f"({ends[0]:.3g} to {ends[1]:.3g}; 1 where val has none that is best)."
         )
-    return f"Logits were divided by a temperature of {found:.3g}, fitted on val."
+    if found == 1.0:  # no fit ends there to the last digit
+        return "Logits were left as they are, since val has no temperature that is best."
+    return f"Logits were divided by a temperature of {found:.3g}, fitted on the images of val."
 
 
 def calls(facts: Facts, record: Record) -> str:
@@ -241,6 +248,8 @@ def opened(facts: Facts, record: Record) -> str:
     """Return that test steered nothing, and how often it was opened."""
     if "test" not in facts.figures:
         return "The test images were not opened." if facts.figures else ""
+    if record.held_out:
+        return "The fold that was held out was evaluated after all choices of this run had been made."
     count = facts.environment.get("test_openings")
     which = "first" if count == 1 else ordinal(count or 0)
     often = "" if count is None else f"; they were opened for the {which} time"
