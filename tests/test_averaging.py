@@ -154,6 +154,28 @@ def test_frozen_batch_norm_stays_as_it_was_to_the_last_bit(tmp_path):
     assert all(torch.equal(each["norm.running_mean"], before["running_mean"]) for each in module.seen)
 
 
+def test_a_last_batch_of_one_image_tells_nothing_of_the_statistics(tmp_path):
+    class Lone(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            self.kept = [len(image) for image in average._images]
+
+    average, lone = AveragedWeights(0.9), Lone()
+    module, _ = fitted(tmp_path, callbacks=[average, lone], epochs=1, images=17)
+    assert lone.kept == [8, 8]
+    assert all(bool(value.isfinite().all()) for value in module.state_dict().values())
+
+
+def test_what_rests_is_left_alone_by_the_average_and_what_moves_is_not(tmp_path):
+    module, average = Small(frozen=True), AveragedWeights(0.9)
+    module.convolution.requires_grad_(False)
+    start, moved = module.convolution.weight.clone(), module.linear.weight.clone()
+    fitted(tmp_path, module, callbacks=[average])
+    assert torch.equal(module.convolution.weight, start)
+    assert torch.equal(average._average_model.module.convolution.weight, start)
+    assert not torch.equal(module.linear.weight, moved)
+    assert int(average._average_model.n_averaged) == 6
+
+
 def test_only_as_many_images_are_kept_as_the_statistics_need(tmp_path):
     class Watched(AveragedWeights):
         most = 0

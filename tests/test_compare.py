@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from rn50med.cli import compare
+from rn50med.cli.compared import unit_of
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.evaluation.arrays import UNKNOWN
 from rn50med.evaluation.cases import Unit
@@ -441,3 +442,11 @@ def test_a_folder_that_is_no_run_or_named_twice_is_refused(tmp_path):
         compare.run([str(run), str(run)])
     with pytest.raises(StorageError, match="has no recipe"):
         compare.run([str(run), str(tmp_path)])
+
+
+def test_images_are_compared_however_those_of_a_patient_would_have_been_put_together(tmp_path):
+    for how in ("mean", "max"):
+        (tmp_path / how).mkdir()
+        protocol = {"protocol": {"unit": "image", "images": how}}
+        (tmp_path / how / "metrics.json").write_text(json.dumps(protocol))
+    assert unit_of([tmp_path / "mean", tmp_path / "max"]) == Unit("image")

@@ -30,6 +30,7 @@ from rn50med import (
 from rn50med.errors import RecipeError
 from rn50med.training.features import FeatureStore, needed
 from rn50med.training.finetuning import FineTuning
+from rn50med.training.regularisation import Regularisation
 
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
 
@@ -330,6 +331,34 @@ def test_a_head_is_asked_for_no_more_than_it_needs():
     assert needed(Means([8, 16, 32], 2)) == ["", "mean", "mean"]
     assert needed(MaxHead([8, 16, 32], 2)) == ["", "map", "map"]
     assert needed(Attention([8, 16, 32], 2)) == ["", "", "map"]
+
+
+def test_an_image_that_a_batch_has_twice_takes_room_once():
+    store = FeatureStore(LinearHead([2, 4], 1), limit=1e6)
+    image = torch.rand(1, 1, 8, 8).expand(3, -1, -1, -1)
+    store.features("train", [7, 7, 7], image, lambda batch: [batch.expand(-1, c, -1, -1) for c in (2, 4)])
+    assert (len(store), store.bytes) == (1, 4 * 4)
+
+
+def test_blended_images_have_features_of_every_epoch_and_it_is_said(films, start, caplog):
+    module, watch = module_of(LinearProbe(), start), Watch()
+    module.regularisation = Regularisation(mixup=0.2)
+    data = data_of(films)
+    with caplog.at_level(logging.INFO, "rn50med"):
+        trainer_of(2, watch).fit(module, data)
+    assert watch.forwarded == 2 * len(data.rows_of("train")) + len(data.rows_of("val"))
+    assert any("because of mixup" in text for text in caplog.messages)
+
+
+def test_features_of_a_training_that_was_broken_off_are_not_those_of_the_next(films, start):
+    module = module_of(LinearProbe(), start)
+    left = FeatureStore(module.head, limit=1e9)
+    module._features, module._kept_splits = left, ("train", "val")
+    others = [
+        {"image": image, "target": target, "index": row} for row, (image, target) in enumerate(pairs(4, 32))
+    ]
+    trainer_of(1, Watch()).fit(module, DataLoader(others, batch_size=4))
+    assert len(left) == 0  # neither asked nor filled
 
 
 def test_splits_of_the_same_numbers_are_kept_apart():

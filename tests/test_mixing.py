@@ -18,6 +18,7 @@ from rn50med import (
     MultiClass,
     MultiLabel,
     Radiograph,
+    Regression,
     ResNet50,
 )
 from rn50med.errors import RecipeError
@@ -119,6 +120,12 @@ def test_the_draws_depend_on_seed_epoch_step_and_process_alone():
     assert torch.equal(mixed_batch(image, target, BINARY, both, (1, 2, 3, 0))[0], first)
     for draw in ((0, 2, 3, 0), (1, 0, 3, 0), (1, 2, 0, 0), (1, 2, 3, 1)):
         assert not torch.equal(mixed_batch(image, target, BINARY, both, draw)[0], first)
+
+
+def test_a_number_that_marks_unknown_labels_elsewhere_is_blended_as_a_number():
+    task = Regression(column="hounsfield", low=-1000, high=1000)
+    blend = task.mixed(torch.tensor([-100.0]), torch.tensor([100.0]), 0.75)
+    torch.testing.assert_close(blend, torch.tensor([-50.0]))
 
 
 def test_without_mixing_a_batch_is_given_back_untouched_and_so_is_a_single_image():

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from made_up_run import CANARY, LABELS, MANY, made_up_labels, made_up_run, with_manifest
+from made_up_run import BINARY, CANARY, LABELS, MANY, made_up_labels, made_up_run, with_manifest
 
 from rn50med.errors import StorageError
 from rn50med.evaluation.report import flow, write_report
 from rn50med.evaluation.report.checklist_items import CLAIM, TRIPOD_AI
 from rn50med.evaluation.report.checklists import Row, checklists
-from rn50med.evaluation.report.conduct import not_done
+from rn50med.evaluation.report.conduct import not_done, training_rows
 from rn50med.evaluation.report.facts import Facts, read_facts
 from rn50med.evaluation.report.methods import methods
 from rn50med.evaluation.report.record import Record, read_record
@@ -84,7 +85,7 @@ def test_the_flow_diagram_adds_up_and_tells_every_step_and_split(tmp_path: Path)
     for text in ("325 files or images", *(f"n = {step['images']}: {step['what']}" for step in STEPS)):
         assert text in words
     for split in ("train", "val", "test"):
-        assert f"{split} 60 images 10 patients 30 pneumonia" in words
+        assert f"{split} 60 images 10 patients pneumonia: 30 images" in words
     alternative = html.unescape(re.findall(r'aria-label="([^"]*)"', drawn.svg)[0])
     assert alternative == f"Flow diagram: {found.words}"
     assert "3 not used: cannot be read; left out, as asked" in alternative
@@ -163,8 +164,9 @@ def test_the_methods_say_what_the_files_say(tmp_path: Path) -> None:
     assert data == (
         "A ResNet-50 was fine-tuned to tell pneumonia from normal. Of 192 files or images, these were "
         "left out: 12 (files that are no images). 180 images of 30 patients were used. Train held 60 "
-        "images of 10 patients (30 pneumonia), val held 60 images of 10 patients (30 pneumonia) and test "
-        "held 60 images of 10 patients (30 pneumonia). Five patient-wise folds were made. Images were "
+        "images of 10 patients (pneumonia: 30 images), val held 60 images of 10 patients (pneumonia: 30 "
+        "images) and test held 60 images of 10 patients (pneumonia: 30 images). Five patient-wise folds were "
+        "made. Images were "
         "resized to 224 by 224 pixels and prepared by the transforms Radiograph (size 224, strength 1). "
         "In training, the same transforms changed them at random."
     )
@@ -178,7 +180,7 @@ def test_the_methods_say_what_the_files_say(tmp_path: Path) -> None:
     )
     for sentence in (
         "The unit of analysis was the patient, the probabilities of whose images were averaged.",
-        "Logits were divided by a temperature of 1.25, fitted on val.",
+        "Logits were divided by a temperature of 1.25, fitted on the images of val.",
         f"A case was called positive from a probability of {point:.4g}, chosen on val by Youden's index",
         "after all choices of this run had been made; they were opened for the first time.",
         "that of the AUROC by DeLong's variance clustered by patient, on the logit scale",
@@ -196,7 +198,7 @@ def test_the_methods_of_labels_and_of_several_classes_are_theirs(tmp_path: Path)
     text = " ".join(methods(*read(folder)))
     assert f"to find, each present or absent, {', '.join(LABELS[:-1])} and {LABELS[-1]}." in text
     assert "binary cross-entropy over the labels that were known" in text
-    assert "divided by a temperature fitted on val (0.9 to 2.2)" in text
+    assert "a temperature fitted on the images of val (0.9 to 2.2; 1 where val has none that is best)" in text
     assert "The unit of analysis was the image." in text
     assert "Each label had a threshold of its own, chosen on val by Youden's index." in text
     text = " ".join(
@@ -205,6 +207,67 @@ def test_the_methods_of_labels_and_of_several_classes_are_theirs(tmp_path: Path)
     assert "The most probable class was called." in text
     assert "The loss" not in text  # of a task that is not ours nobody knows it
     assert "Probabilities were not recalibrated." in text
+
+
+def test_a_loss_and_a_sampler_that_were_asked_for_are_told_instead_of_the_usual_ones(tmp_path: Path) -> None:
+    own = {"class_path": "rn50med.losses.Focal", "init_args": {"gamma": 2.0}}
+    folder = with_recipe(made_up_run(tmp_path / "run"), model=RECIPE["model"] | {"loss": own})
+    assert "The loss was Focal (gamma 2)." in methods(*read(folder))[1]
+    assert rows(folder)["TRIPOD+AI"]["13"].told == "The loss was Focal (gamma 2)."
+    own = {"class_path": "rn50med.losses.CrossEntropy", "init_args": {"weights": "class_balanced"}}
+    with_recipe(folder, model=RECIPE["model"] | {"loss": own})
+    assert rows(folder)["TRIPOD+AI"]["13"].told == (
+        "The loss was CrossEntropy, classes weighted by the effective number of their images."
+    )
+    with_recipe(folder, data=RECIPE["data"] | {"sampler": "balanced"})
+    assert rows(folder)["TRIPOD+AI"]["13"].told == (
+        "The loss was the binary cross-entropy. Each class was drawn as often in training."
+    )
+    assert "neither weighted nor resampled" in rows(with_recipe(folder))["TRIPOD+AI"]["13"].told
+
+
+def test_a_temperature_that_val_does_not_ask_for_was_not_fitted(tmp_path: Path) -> None:
+    folder = made_up_run(tmp_path / "run")
+    change(folder, "metrics", temperature=1.0)
+    assert "Logits were left as they are, since val has no temperature" in " ".join(methods(*read(folder)))
+
+
+def test_a_fold_does_not_say_that_test_was_opened(tmp_path: Path) -> None:
+    splits = {"crossval": 5, "held_out": 1}
+    folder = with_recipe(made_up_run(tmp_path / "run"), data=RECIPE["data"] | {"splits": splits})
+    told = methods(*read(folder))[2]
+    assert "The fold that was held out was evaluated after" in told
+    assert "test images" not in told
+
+
+def test_an_epoch_that_no_figure_chose_is_the_last(tmp_path: Path) -> None:
+    folder = with_recipe(made_up_run(tmp_path / "run"))
+    epochs = pd.read_csv(folder / "metrics.csv").assign(**{"val/auroc": ""})
+    epochs.to_csv(folder / "metrics.csv", index=False)
+    assert "the last was kept, since the AUROC on val was never defined." in methods(*read(folder))[1]
+    told = dict(training_rows(read_facts(folder)))["Epochs"]
+    assert told.endswith("was kept, the last, since val/auroc was never defined")
+
+
+@pytest.mark.parametrize(
+    ("temperature", "classes", "chosen"),
+    [
+        (1.5, BINARY, "epoch, temperature and threshold"),
+        (None, BINARY, "epoch and threshold"),
+        (1.5, MANY, "epoch and temperature"),
+        (None, MANY, "epoch"),
+    ],
+)
+def test_what_val_chose_is_told_and_nothing_else(
+    tmp_path: Path, temperature: float | None, classes: tuple[str, ...], chosen: str
+) -> None:
+    folder = made_up_run(tmp_path / "run", classes)
+    metrics = json.loads((folder / "metrics.json").read_text()) | {"temperature": temperature}
+    metrics.pop("test")
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    facts, record = read(folder)
+    assert facts.chosen == chosen
+    assert f"the figures are of val, which chose the {chosen}, and" in " ".join(not_done(facts, record))
 
 
 FILES = (
@@ -240,6 +303,27 @@ def test_what_no_file_says_is_left_out_of_methods_and_guidelines(
     if missing == FILES:
         assert methods(*read(folder)) == ()
         assert {row.state for each in rows(folder).values() for row in each.values()} <= {"open", "not done"}
+
+
+def test_the_methods_tell_what_trained_and_what_was_done_against_overfitting(tmp_path: Path) -> None:
+    kit = {"ema_decay": 0.999, "mixup": 0.2, "cutmix": 0.0, "l2_sp": 0.0}
+    probe = {"class_path": "rn50med.training.finetuning.LinearProbe", "init_args": {"memory": 2.0}}
+    model = RECIPE["model"] | {"regularisation": kit, "finetuning": probe}
+    data = RECIPE["data"] | {"sampler": "balanced"}
+    folder = with_recipe(made_up_run(tmp_path / "run"), model=model, data=data)
+    training = methods(*read(folder))[1]
+    for sentence in (
+        "Only the head was trained; the backbone stayed as its weights were.",
+        "A moving average of the weights was validated, kept and judged; its decay rose with the steps, to "
+        "at most 0.999.",
+        "Pairs of images and their targets were blended by mixup, with alpha 0.2.",
+        "In training each class was drawn as often as the others.",
+    ):
+        assert sentence in training
+    assert "CutMix" not in training
+    plain = methods(*read(with_recipe(made_up_run(tmp_path / "plain"))))[1]
+    assert "moving average" not in plain
+    assert "Only the head" not in plain
 
 
 def test_a_run_that_never_opened_test_says_so(tmp_path: Path) -> None:

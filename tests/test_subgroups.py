@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rn50med.evaluation.bands import banded
+from rn50med.evaluation.cases import Grouping
 from rn50med.evaluation.metrics import auroc
+from rn50med.evaluation.report.predicted import shared_cells
 from rn50med.evaluation.subgroups import subgroups
 
 
@@ -86,6 +88,20 @@ def test_a_hidden_group_cannot_be_found_by_subtraction(sizes: dict[str, int], sh
     assert not hidden or (len(hidden) > 1 and sum(hidden) >= 10)
 
 
+def test_ages_of_a_patient_within_a_band_are_one_group_and_of_two_bands_leave_the_others_in_bands() -> None:
+    ages = ["41", "43", "64", "66", "17"]
+    cells = shared_cells(ages, Grouping.by(["a", "a", "b", "b", "c"]), "PatientAge")
+    assert cells == ("41", "several", "17")
+    names, group = banded(cells, "PatientAge")
+    assert [names[k] for k in group] == ["40 to 64", "several", "under 18"]
+    assert shared_cells(ages[:2], Grouping.by(["a", "a"]), "site") == ("several",)
+
+
+def test_a_group_called_like_what_is_missing_is_one_group() -> None:
+    names, group = banded(["not given", "", "a"], "site")
+    assert (names, group.tolist()) == (["a", "not given"], [1, 1, 0])
+
+
 def test_a_column_that_fixes_the_label_is_held_against_all_of_the_other_outcome() -> None:
     said, target, patients = _images()
     cause = np.where(target == 0, "none", np.where(patients % 3 == 0, "virus", "bacterium"))
@@ -95,11 +111,11 @@ def test_a_column_that_fixes_the_label_is_held_against_all_of_the_other_outcome(
     assert virus.figures["auroc"].value == pytest.approx(auroc(said[against], target[against]))
     assert virus.figures["sensitivity"].value == (said[cause == "virus"] >= 0.5).mean()
     assert virus.figures["specificity"].reason == "no negative image"
-    assert "all negative images" in virus.note
+    assert "all negative cases" in virus.note
     other = (cause == "bacterium") | (target == 0)
     apart = auroc(said[against], target[against]) - auroc(said[other], target[other])
     assert virus.differences["auroc"].value == pytest.approx(apart)
-    assert "all positive images" in rows["none"].note
+    assert "all positive cases" in rows["none"].note
     assert math.isnan(rows["none"].differences["auroc"].value)
 
 

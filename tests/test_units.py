@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer, seed_everything
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Radiograph
 from rn50med.data.units import decided_unit
+from rn50med.deployment.items import tell_each_alone
 from rn50med.deployment.predict import predict
 from rn50med.errors import DataError, RecipeError
 from rn50med.evaluation.cases import Unit
@@ -142,6 +143,17 @@ def test_predict_calls_the_images_of_a_patient_together_and_says_which_stand_alo
     assert (alone["call"] == own).all()
 
 
+def test_explain_says_that_its_calls_are_of_single_images(caplog: pytest.LogCaptureFixture) -> None:
+    module = FineTuneModule(TASK, backbone=ResNet50(weights="none"))
+    logging.getLogger("rn50med").addHandler(caplog.handler)
+    tell_each_alone(module)
+    assert not caplog.text
+    module.unit = Unit("patient")
+    tell_each_alone(module)
+    logging.getLogger("rn50med").removeHandler(caplog.handler)
+    assert "judged, and its threshold chosen, by patient; probability and call beside a map" in caplog.text
+
+
 def loaded(film_table: FilmTable, **options: Any) -> ManifestDataModule:
     transforms = Radiograph(size=32)
     return ManifestDataModule(
@@ -157,6 +169,22 @@ def test_a_patient_with_images_of_two_labels_makes_images_the_cases(film_table: 
         DataError, match=r"1 patient has images of different labels.*--evaluation\.unit image"
     ):
         decided_unit(manifest, TASK, "patient")
+
+
+def test_labels_of_test_do_not_decide_what_a_case_is_and_a_test_that_does_not_fit_is_refused(
+    film_table: FilmTable,
+) -> None:
+    number = film_table.cells["patient_id"].astype(int)
+    film_table.cells["split"] = number.map(lambda n: ("train", "val", "test")[min(n // 8, 2)])
+    assert decided_unit(loaded(film_table).manifest, TASK, "auto") == "patient"
+    first = int((film_table.cells["split"] == "test").to_numpy().argmax())
+    film_table.put(
+        first + 2, "label", {"normal": "pneumonia", "pneumonia": "normal"}[film_table.cells["label"][first]]
+    )
+    with pytest.raises(
+        DataError, match=r"1 patient has images of different labels.*--evaluation\.unit image"
+    ):
+        decided_unit(loaded(film_table).manifest, TASK, "auto")
 
 
 def test_images_that_are_their_own_patients_are_cases_of_their_own(film_table: FilmTable) -> None:

@@ -58,6 +58,11 @@ LAST = {"best_epoch": 9, "gain": 0.02}
         ({"train": 0.99, "best_epoch": 1}, "overfits-early", "--model.optimizer.lr"),
         ({"train": 1.0, "val": Figure(0.998, 0.99, 1.0, 300)}, "saturated", "log-loss"),
         ({"val_loss": Figure(0.8, 0.6, 1.0, 300)}, "overconfident", "--model.regularisation.mixup"),
+        (
+            {"val_loss": Figure(0.8, 0.6, 1.0, 300), "blends": False},
+            "overconfident",
+            "--model.head.dropout",
+        ),
         ({"val": Figure(0.9, 0.75, 0.97, 30)}, "unsure", "crossval"),
     ],
 )
@@ -65,6 +70,14 @@ def test_each_finding_has_its_knob(changes, code, key):
     found = knob(replace(GOOD, **changes))
     assert found.code == code
     assert key in found.turn
+
+
+def test_a_knob_that_was_turned_or_cannot_be_is_not_told():
+    few = replace(GOOD, patients={"normal": 100, "pneumonia": 19})
+    assert "LinearProbe" in knob(few).turn
+    assert "LinearProbe" not in knob(replace(few, probes=True)).turn
+    surprised = replace(GOOD, val_loss=Figure(0.8, 0.6, 1.0, 300), blends=False)
+    assert "mixup" not in knob(surprised).turn
 
 
 def test_every_rule_is_reached_by_a_case_of_the_test_above():

@@ -115,6 +115,8 @@ def unit_of(folders: Sequence[Path]) -> Unit:
     from rn50med.evaluation.cases import Unit  # noqa: PLC0415 - numpy takes a moment
 
     units = [Unit.from_protocol(read_json(each / "metrics.json").get("protocol")) for each in folders]
+    # images are put together with nothing, however that was to be done
+    units = [Unit() if unit.of == "image" else unit for unit in units]
     for folder, unit in zip(folders, units, strict=True):
         if unit != units[0]:
             raise DataError(
@@ -157,10 +159,11 @@ def _check_same(place: Path, one: PredictionFile, other_place: Path, other: Pred
             f"not in {other_place}, and {len(others - images)} of its {len(other)} are not in the first; "
             "compare runs on identical images."
         )
-    for what in ("patients", "target"):
-        differing = getattr(one, what) != getattr(other, what)
-        if number := int(differing.reshape(len(one), -1).any(axis=1).sum()):
-            word = "patients" if what == "patients" else "labels"
+    for what, word in (("patients", "patients"), ("studies", "studies"), ("target", "labels")):
+        cells, others_cells = getattr(one, what), getattr(other, what)
+        if cells is None or others_cells is None:  # only where a case is a study has a file that column
+            continue
+        if number := int((cells != others_cells).reshape(len(one), -1).any(axis=1).sum()):
             raise DataError(
                 f"compare: {number} of the {len(one)} images have other {word} in {other_place} than in "
                 f"{place}; compare runs on one table."

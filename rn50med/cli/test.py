@@ -49,6 +49,7 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     from rn50med.cli.assembly import Assembly, tell  # noqa: PLC0415
     from rn50med.cli.fit import table  # noqa: PLC0415
     from rn50med.deployment.predict import find_checkpoint  # noqa: PLC0415
+    from rn50med.training.agreement import agree  # noqa: PLC0415
     from rn50med.training.judging import evaluate_again  # noqa: PLC0415
     from rn50med.training.ledger import count_opening  # noqa: PLC0415
     from rn50med.training.module import FineTuneModule  # noqa: PLC0415
@@ -69,6 +70,7 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     tell(assembly.data.prepared.audit)
     _tell_strange(module, assembly.data)
     _stop_on_seen_images(folder, assembly.data, own)
+    agree(module, assembly.data, learns=False)  # before an opening is counted that does not happen
     if options.split == "test":
         count_opening(assembly.data, folder)
     name = options.split if own else Path(source).resolve().stem

@@ -30,6 +30,9 @@ def decided_unit(
 ) -> UnitName:
     """Return what a case is: what was asked for, or the patient where all of its images have one label.
 
+    Labels of train and val decide, so that those of test steer nothing; a test that then does not fit is
+    refused.
+
     Args:
         manifest: Of all images.
         task: Knows the labels.
@@ -41,14 +44,23 @@ def decided_unit(
     if asked == "image":
         return "image"
     unit: UnitName = "patient" if asked == "auto" else asked
-    patients, studies = owners(manifest, np.arange(len(manifest)))
-    mixed = uneven(task.targets(manifest.rows()), grouped(unit, patients, studies))
+    if asked == "auto" and _mixed(manifest, task, unit, learnt=True):
+        return "image"
+    mixed = _mixed(manifest, task, unit, learnt=False)
     if not mixed:
         return "image" if manifest.patients_are_images else unit
-    if asked == "auto":
-        return "image"
     has = "has" if mixed == 1 else "have"
     raise DataError(
         f"{manifest.name}: {mixed} {Unit(unit).word(mixed)} {has} images of different labels, so that a "
         f"{unit} has none; give --evaluation.unit image in a new run."
     )
+
+
+def _mixed(manifest: Manifest, task: Task, unit: UnitName, learnt: bool) -> int:
+    """Return the number of cases with images of different labels: of train and val alone, or of all."""
+    rows = np.arange(len(manifest))
+    if learnt:
+        rows = rows[np.asarray(manifest.column("split")) != "test"]
+    every = manifest.rows()
+    patients, studies = owners(manifest, rows)
+    return uneven(task.targets([every[row] for row in rows.tolist()]), grouped(unit, patients, studies))

@@ -33,7 +33,7 @@ from rn50med.deployment.explaining import (
 from rn50med.deployment.explaining.drawing import NOTICE, overlay, stem_of, write_map
 from rn50med.deployment.explaining.maps import column_of
 from rn50med.deployment.explaining.words import SANITY, readme
-from rn50med.deployment.items import Item, find_images
+from rn50med.deployment.items import Item, find_images, tell_each_alone
 from rn50med.deployment.predict import as_trained, load_for_prediction, outputs
 from rn50med.errors import DataError, NumericalError, RecipeError, StorageError, listed, unknown
 from rn50med.evaluation.arrays import stored
@@ -132,6 +132,7 @@ def explain(
     finally:  # so that maps have their rows, however this ends
         write_predictions(folder / TABLE, _frame(rows, asked))
     session.warn()
+    tell_each_alone(module)
     return _frame(rows, asked)
 
 
@@ -276,8 +277,7 @@ class _Session:
     def warn(self) -> None:
         """Say which images are of kinds that the model does not know."""
         contract = self.module.pixel_contract
-        strange = contract.strange(self.kinds) if contract is not None else None
-        if strange is not None:
+        if contract is not None and (strange := contract.strange(self.kinds)) is not None:
             log.warning("explain: %s", strange)
 
 

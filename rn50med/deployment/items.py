@@ -120,3 +120,16 @@ def tell_alone(module: FineTuneModule, items: Sequence[Item]) -> None:
             "predict: the model was judged, and its threshold chosen, by %s: %d of %d images have no %s and "
             "are called alone; give a table with that column.", unit, alone, len(items), unit,
         )  # fmt: skip
+
+
+def tell_each_alone(module: FineTuneModule) -> None:
+    """Say that maps are of single images, although the model was judged by patients or studies.
+
+    Args:
+        module: It knows what a case is.
+    """
+    if module.unit.of != "image":
+        log.warning(
+            "explain: the model was judged, and its threshold chosen, by %s; probability and call beside a "
+            "map are of its image alone, and those of the %s may be others.", module.unit.of, module.unit.of,
+        )  # fmt: skip

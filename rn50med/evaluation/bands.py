@@ -13,6 +13,9 @@ from rn50med.evaluation.arrays import Floats, Ints
 MISSING = "not given"
 """The group of images whose cell is empty."""
 
+SEVERAL = "several"
+"""What a column says of a case whose images differ in it."""
+
 # Numbers with so few values are names of groups: a site, a grade, a sex written 0 and 1.
 _FEW = 6
 _YEARS = (18.0, 40.0, 65.0)
@@ -25,7 +28,7 @@ def banded(values: Sequence[str], column: str = "", bands: bool = True) -> tuple
     """Return the names of a column's groups, and each image's group as a number from 0.
 
     Ages are cut at 18, 40 and 65 years, other numbers of more than 6 values into quarters; groups of text
-    are in alphabetic order, images without a value last.
+    are in alphabetic order, then what is `SEVERAL`, images without a value last.
 
     Args:
         values: A cell per image.
@@ -37,20 +40,36 @@ def banded(values: Sequence[str], column: str = "", bands: bool = True) -> tuple
         (['under 18', '40 to 64', 'not given'], array([0, 1, 2, 1]))
         >>> banded(["b", "a", "b"], "site")
         (['a', 'b'], array([1, 0, 1]))
+        >>> banded(["17", "several", "40"], "age")
+        (['under 18', '40 to 64', 'several'], array([0, 2, 1]))
     """
     cells = [str(value).strip() for value in values]
-    given = np.array([cell.lower() not in _NOTHING for cell in cells], dtype=np.bool_)
-    named = np.full(len(cells), MISSING, dtype=object)
+    given = np.array([cell.lower() not in {*_NOTHING, SEVERAL} for cell in cells], dtype=np.bool_)
+    named = np.array([SEVERAL if cell == SEVERAL else MISSING for cell in cells], dtype=object)
     texts, age = [cell for cell, there in zip(cells, given, strict=True) if there], _is_age(column)
     numbers = _numbers(texts, age) if bands and texts else None
     if numbers is not None and (age or np.unique(numbers).size > _FEW):
         order, named[given] = _cut(numbers, _YEARS if age else _quarters(numbers), whole=age)
     else:
         order, named[given] = sorted(set(texts)), texts
-    held = set(named[given])
-    names = [name for name in order if name in held] + ([] if given.all() else [MISSING])
+    held = set(named)
+    names = [name for name in dict.fromkeys((*order, SEVERAL, MISSING)) if name in held]
     place = {name: k for k, name in enumerate(names)}
     return names, np.array([place[name] for name in named], dtype=np.int64)
+
+
+def one_band(values: Sequence[str], column: str) -> bool:
+    """Return whether the cells of a case are of one group: ages may differ within their band.
+
+    Args:
+        values: A cell per image.
+        column: Its name.
+
+    Example:
+        >>> one_band(["41", "43"], "age"), one_band(["64", "65"], "age"), one_band(["a", "b"], "site")
+        (True, False, False)
+    """
+    return len(set(values)) == 1 or (_is_age(column) and len(banded(values, column)[0]) == 1)
 
 
 def _is_age(column: str) -> bool:

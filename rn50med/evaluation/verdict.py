@@ -47,6 +47,8 @@ class Account:
         gain: What the last quarter of the epochs added to the best figure of val.
         patients: Patients of train, of each class or with each finding.
         effective_epochs: Images that were trained on, for each image of train.
+        probes: Whether the head alone was trained.
+        blends: Whether mixup is left to be turned on: it is off, and the task can blend its targets.
     """
 
     monitor: str
@@ -60,6 +62,8 @@ class Account:
     gain: float
     patients: Mapping[str, int]
     effective_epochs: float
+    probes: bool = False
+    blends: bool = True
 
     @property
     def gap(self) -> float:
@@ -116,6 +120,11 @@ RULES: tuple[Rule, ...] = (
         "{monitor} is not defined on train and val; put more patients into val, with other --data.splits.",
     ),
     (
+        lambda found: found.fewest[1] < FEW_PATIENTS and found.probes,
+        "few-patients",
+        "{name} has only {number} patients in train; more of them help more than any setting.",
+    ),
+    (
         lambda found: found.fewest[1] < FEW_PATIENTS,
         "few-patients",
         "{name} has only {number} patients in train; more of them help more than any setting, and until "
@@ -148,6 +157,12 @@ RULES: tuple[Rule, ...] = (
         "saturated",
         "val is called almost without fault, so that it cannot tell two settings apart; compare by its "
         "log-loss, or by images of another site.",
+    ),
+    (
+        lambda found: found.surprised and not found.blends,
+        "overconfident",
+        "the order is right but the probabilities are too sure of themselves; raise the dropout, "
+        "--model.head.dropout.",
     ),
     (
         lambda found: found.surprised,

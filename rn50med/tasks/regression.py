@@ -179,6 +179,10 @@ class Regression(Task):
         place = (target.to(logits.dtype) - middle) / length
         return F.smooth_l1_loss(logits[:, 0], place, beta=_BETA)
 
+    def mixed(self, target: Tensor, other: Tensor, share: float) -> Tensor:
+        """Return the numbers in between: none is unknown, though one may be what marks unknown labels."""
+        return share * target.float() + (1 - share) * other.float()
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the value, clipped to the scale, shape ``(B, 1)``."""
         middle, length = (self.low + self.high) / 2, self.high - self.low

@@ -29,7 +29,7 @@ def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
     Args:
         module: The module.
         data: The trainer's data module, whoever wrote it; None where there is none.
-        learns: Whether the module is about to be trained, not gone on with or judged.
+        learns: Whether the module is about to be trained, anew or further, and not only judged.
 
     Raises:
         RecipeError: If channels or classes differ.

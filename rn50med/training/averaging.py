@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import Any
 
 import torch
@@ -39,9 +38,20 @@ def decay_after(updates: int, most: float) -> float:
     return min(most, (1 + updates) / (10 + updates))
 
 
-def _towards(most: float, averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+def _add(average: Any, module: nn.Module, most: float) -> None:
+    """Add the weights of a step to the average; what rests is what it was, and costs no time."""
+    if not average.n_averaged:
+        average.update_parameters(module)
+        return
+    pairs = zip(average.module.parameters(), module.parameters(), strict=True)
+    moving = [(averaged, current) for averaged, current in pairs if current.requires_grad]
+    averaged, current = ([pair[side].detach() for pair in moving] for side in (0, 1))
     with torch.no_grad():
-        torch._foreach_lerp_(averaged, current, 1 - decay_after(int(updates), most))
+        if moving:
+            torch._foreach_lerp_(averaged, current, 1 - decay_after(int(average.n_averaged), most))
+        for kept, seen in zip(average.module.buffers(), module.buffers(), strict=True):
+            kept.copy_(seen)
+    average.n_averaged += 1
 
 
 class AveragedWeights(WeightAveraging):
@@ -61,7 +71,8 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(use_buffers=False, multi_avg_fn=partial(_towards, decay))
+        super().__init__(use_buffers=False)
+        self.decay = decay
         self._images: deque[Tensor] = deque()
         self._swapped = False
         self._estimated = False
@@ -80,9 +91,13 @@ class AveragedWeights(WeightAveraging):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Add the step to the average, and keep the images for the statistics."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        self._images.append(unpack(batch)[0])
+        """Add the step to the average, and keep the images for the statistics; one alone has none."""
+        if trainer.global_step > self._latest_update_step:
+            _add(self._average(), pl_module, self.decay)
+            self._latest_update_step = trainer.global_step
+        image = unpack(batch)[0]
+        if len(image) > 1:
+            self._images.append(image)
         while sum(map(len, self._images)) > NORM_IMAGES and len(self._images) > 1:
             self._images.popleft()
         self._estimated = False

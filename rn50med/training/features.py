@@ -107,6 +107,8 @@ class FeatureStore:
         ]
 
     def _keep(self, key: tuple[str, int], levels: Sequence[Tensor]) -> None:
+        if key in self._kept:  # a balanced batch may have an image twice
+            return
         size = sum(level.nbytes for level in levels)
         if self.bytes + size > self.limit:
             if not self._full:

@@ -56,6 +56,8 @@ def account(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
         gain=last_gain(epochs.rows, monitor),
         patients=patients_of_classes(task, data),
         effective_epochs=sum(epochs.seen) / max(1, len(data.rows_of("train"))),
+        probes=not module.backbone_trains,
+        blends=task.blends and not module.regularisation.mixup,
     )
 
 

@@ -27,7 +27,7 @@ def rebuilt(specification: Mapping[str, Any]) -> dict[str, Any]:
         specification: Of the module, in plain types.
 
     Raises:
-        RecipeError: If a class is not there, or is none of its kind.
+        StorageError: If a class is not there, or is none of its kind.
     """
     kept = dict(specification)
     kept |= {name: build(kept[name], base) for name, base in _PARTS.items() if kept.get(name)}

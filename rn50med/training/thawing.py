@@ -109,16 +109,18 @@ class ThawingModule(LightningModule):
 
     def _prepare_features(self) -> None:
         """Make room for features where the backbone never trains and images come without random changes."""
+        self._features = None  # a training that was broken off leaves those of its images
         data, limit = getattr(self.trainer, "datamodule", None), self.finetuning.memory * 1e9
         if self.backbone_trains or not limit or not isinstance(data, ManifestDataModule):
             return
         self._features = FeatureStore(self.head, limit)
-        self._kept_splits = ("val",) if data.transforms.is_random else ("train", "val")
-        if data.transforms.is_random:
-            log.info(
-                "features: those of train are computed in every epoch, because of the random augmentation; "
-                "--data.transforms.strength 0 computes them once"
-            )
+        blended = bool(self.regularisation.mixup or self.regularisation.cutmix)
+        changing = data.transforms.is_random or blended
+        self._kept_splits = ("val",) if changing else ("train", "val")
+        if changing:
+            why = "the random augmentation; --data.transforms.strength 0 computes them once"
+            why = "mixup and CutMix; without them they can be computed once" if blended else why
+            log.info("features: those of train are computed in every epoch, because of %s", why)
 
     def _begins(self) -> dict[str, int]:
         """Return the epoch in which each part begins that ever trains."""

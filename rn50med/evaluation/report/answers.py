@@ -133,7 +133,10 @@ def _imbalance(facts: Facts, record: Record) -> Answer:
     known = methods.loss(facts, record)
     if facts.number:
         return Answer("Does not apply: a number is predicted, not a class.")
-    return Answer(f"{known} Classes were neither weighted nor resampled." if known else "")
+    loss, balanced = record.part("model", "loss"), record.part("data", "sampler") == "balanced"
+    drawn = " Each class was drawn as often in training." if balanced else ""
+    drawn = drawn or ("" if loss else " Classes were neither weighted nor resampled.")
+    return Answer(f"{known}{drawn}" if known else "")
 
 
 def _output(facts: Facts, record: Record) -> Answer:

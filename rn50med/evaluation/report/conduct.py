@@ -175,12 +175,12 @@ def not_done(facts: Facts, record: Record) -> tuple[str, ...]:
     if facts.figures and "test" not in facts.figures:
         absent.append(
             "The test set was not opened: the figures are of val, which chose the "
-            f"{enumerated(facts.chosen)}, and flatter the model."
+            f"{facts.chosen}, and flatter the model."
         )
     if facts.positive is not None and facts.figures and facts.point is None:
         absent.append(
-            "No operating point was chosen: called from a probability of 0.5, and the figures of the calls are "
-            "undefined."
+            "No operating point was chosen: called from a probability of 0.5, and the figures of the calls "
+            "are undefined."
         )
     if facts.multilabel and facts.figures:
         absent += _without_point(facts)

@@ -135,7 +135,7 @@ def _meaning(facts: Facts, figure: Figure) -> str:
     if facts.positive is not None:
         return (
             f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
-            f"given the higher probability in {100 * figure.value:.1f} % of cases."
+            f"given the higher probability in {100 * figure.value:.1f} % of such pairs."
         )
     if facts.values:
         return "How far what was said is from what is true, in the mean."

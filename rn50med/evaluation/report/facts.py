@@ -73,11 +73,12 @@ class Facts:
         return found is not None and len(found) > 0 and not bool(found.notna().any())
 
     @property
-    def chosen(self) -> tuple[str, ...]:
-        """What was chosen on val: epoch, temperature, threshold."""
+    def chosen(self) -> str:
+        """What was chosen on val, such as `epoch, temperature and threshold`."""
         thresholds = "thresholds" if isinstance(self.point, OperatingPoints) else "threshold"
-        told = [] if self.metrics.get("temperature") is None else ["temperature"]
-        return ("epoch", *told, *([] if self.point is None else [thresholds]))
+        told = ["epoch"] + ([] if self.metrics.get("temperature") is None else ["temperature"])
+        told += [] if self.point is None else [thresholds]
+        return " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
 
     @property
     def number(self) -> str:

@@ -57,7 +57,10 @@ class Part:
         """Return what stands below the name."""
         told = [_many(self.images, "image")]
         told += [] if self.patients is None else [_many(self.patients, "patient")]
-        return (*told, *([] if self.positive is None else [f"{self.positive[1]}: {_many(self.positive[0], 'image')}"]))
+        return (
+            *told,
+            *([] if self.positive is None else [f"{self.positive[1]}: {_many(self.positive[0], 'image')}"]),
+        )
 
     @property
     def told(self) -> str:

@@ -10,6 +10,7 @@ from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints
 from rn50med.evaluation.report.conduct import software
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.flow import flow_of
+from rn50med.evaluation.report.kit import finetuning, kit
 from rn50med.evaluation.report.record import Record
 from rn50med.evaluation.report.wording import label, ordinal
 
@@ -24,6 +25,12 @@ _LOSSES = {
     "Regression": "smooth L1 loss",
 }
 
+_WEIGHTS = {
+    "none": ", classes not weighted",
+    "pos_weight": ", positives weighted by the negatives that there are for each",
+    "class_balanced": ", classes weighted by the effective number of their images",
+}
+
 
 def methods(facts: Facts, record: Record) -> tuple[str, ...]:
     """Return paragraphs for the methods section of a paper: data, training, evaluation.
@@ -34,7 +41,7 @@ def methods(facts: Facts, record: Record) -> tuple[str, ...]:
     """
     paragraphs = (
         (purpose, synthetic, images, splits, preparation),
-        (start, loss, optimiser, schedule, epochs),
+        (start, loss, finetuning, optimiser, schedule, kit, epochs),
         (unit, temperature, calls, opened, intervals, arithmetic, made_with),
     )
     written = (" ".join(filter(None, (each(facts, record) for each in parts))) for parts in paragraphs)
@@ -128,10 +135,10 @@ def start(facts: Facts, record: Record) -> str:
 
 
 def loss(facts: Facts, record: Record) -> str:
-    """Return the loss: one of ours that was asked for by its name and numbers, else that of one of our tasks."""
+    """Return the loss: the one that was asked for, with its numbers, else that of one of our tasks."""
     if record.part("model", "loss"):
-        found = record.named("model", "loss")
-        return f"The loss was {found}." if found else ""
+        found, weights = record.named("model", "loss"), record.part("model", "loss", "init_args", "weights")
+        return f"The loss was {found}{_WEIGHTS.get(str(weights), '')}." if found else ""
     path = str(record.part("task", "class_path") or "")
     kind = path.rpartition(".")[2] if path.startswith(_OURS) else ""
     return f"The loss was the {_LOSSES[kind]}." if kind in _LOSSES else ""
@@ -214,9 +221,10 @@ def temperature(facts: Facts, record: Record) -> str:
         return "Probabilities were not recalibrated." if facts.figures and facts.classes else ""
     if isinstance(found, Mapping):
         ends = min(found.values(), default=1.0), max(found.values(), default=1.0)
+        none = "; 1 where val has none that is best" if 1.0 in found.values() else ""
         return (
             "The logits of each label were divided by a temperature fitted on the images of val "
-            f"({ends[0]:.3g} to {ends[1]:.3g}; 1 where val has none that is best)."
+            f"({ends[0]:.3g} to {ends[1]:.3g}{none})."
         )
     if found == 1.0:  # no fit ends there to the last digit
         return "Logits were left as they are, since val has no temperature that is best."

@@ -11,11 +11,9 @@ from scipy.special import expit, softmax
 
 from rn50med.errors import StorageError
 from rn50med.evaluation.arrays import UNKNOWN, Bools, Floats, Ints, patients_of, stored
+from rn50med.evaluation.bands import SEVERAL, one_band
 from rn50med.evaluation.cases import Grouping, Unit, case_targets, combined, grouped
 from rn50med.evaluation.report.beside import beside
-
-SEVERAL = "several"
-"""What a column says of a case whose images differ in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +90,22 @@ class Predicted:
             groups=self.groups[first],
             images=grouping.images(),
             lines=self.lines[first] if self.lines.size else self.lines,
-            columns={name: shared_cells(cells, grouping) for name, cells in self.columns.items()},
+            columns={name: shared_cells(cells, grouping, name) for name, cells in self.columns.items()},
         )
 
 
-def shared_cells(cells: Sequence[str], grouping: Grouping) -> tuple[str, ...]:
-    """Return the cell of each case, `SEVERAL` where its images differ.
+def shared_cells(cells: Sequence[str], grouping: Grouping, column: str = "") -> tuple[str, ...]:
+    """Return the cell of each case, that of its first image, `SEVERAL` where its images are of other groups.
 
     Args:
         cells: Of a column of the manifest, one for each image.
         grouping: Of the images.
+        column: Its name: ages may differ within their band.
     """
-    held: list[set[str]] = [set() for _ in range(len(grouping))]
+    held: list[list[str]] = [[] for _ in range(len(grouping))]
     for case, cell in zip(grouping.index.tolist(), cells, strict=True):
-        held[case].add(cell)
-    return tuple(each.pop() if len(each) == 1 else SEVERAL for each in held)
+        held[case].append(cell)
+    return tuple(each[0] if one_band(each, column) else SEVERAL for each in held)
 
 
 @dataclass(frozen=True, eq=False)

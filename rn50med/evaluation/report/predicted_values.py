@@ -63,5 +63,5 @@ def values_of(table: pd.DataFrame, told: Told, name: str) -> Values:
         patients=patients,
         groups=groups[cases.first],
         images=cases.images(),
-        columns={column: shared_cells(cells, cases) for column, cells in columns.items()},
+        columns={column: shared_cells(cells, cases, column) for column, cells in columns.items()},
     )
