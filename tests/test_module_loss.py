@@ -18,8 +18,9 @@ from rn50med.data.transforms import Radiograph
 from rn50med.errors import RecipeError
 from rn50med.losses import CrossEntropy, Focal, Loss
 from rn50med.model.backbone import ResNet50
-from rn50med.tasks import Binary, Ordinal, Task
+from rn50med.tasks import Binary, Ordinal, Regression, Task
 from rn50med.training.agreement import agree
+from rn50med.training.judging import Evaluation
 from rn50med.training.module import FineTuneModule
 from rn50med.training.regularisation import Regularisation
 
@@ -146,3 +147,21 @@ def test_grades_are_not_blended(rare: FilmTable, name: str) -> None:
     )
     with pytest.raises(RecipeError, match=f"regularisation.{name}: the targets of Ordinal cannot be blended"):
         prepared(module, data)
+
+
+def test_a_module_of_a_checkpoint_that_is_fine_tuned_again_starts_from_what_was_learnt(
+    rare: FilmTable, tmp_path: Path
+) -> None:
+    module, trainer = module_of(None), trainer_of()
+    trainer.fit(module, data_of(rare.path))
+    assert not module.pretrained
+    trainer.save_checkpoint(tmp_path / "best.ckpt")
+    again = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
+    assert again.pretrained
+    assert again.lr_factor == again.pretrained_lr_factor
+
+
+def test_the_largest_of_values_is_no_value_of_a_patient() -> None:
+    age = Regression("age", low=0, high=228)
+    with pytest.raises(RecipeError, match=r"evaluation\.images: is max, which is for probabilities"):
+        Evaluation(images="max").check(age, [])

@@ -1,4 +1,4 @@
-"""A moving average of the weights, by which the model is judged, kept and exported."""
+"""A moving average of the weights, by which the model is judged and kept."""
 
 from __future__ import annotations
 

@@ -116,6 +116,8 @@ class Evaluation:
             if name not in columns:
                 remedy = f"The manifest has {', '.join(columns)}."
                 faults.append(f"evaluation.subgroups: {unknown('column', name, columns, remedy)}")
+        if task.continuous and self.images == "max":
+            faults.append("evaluation.images: is max, which is for probabilities; give mean.")
         if faults:
             raise RecipeError("\n  ".join(faults))
 

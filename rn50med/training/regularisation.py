@@ -14,7 +14,7 @@ class Regularisation:
     Args:
         ema_decay: Weight that a moving average of the weights gives to what it has been, at least 0 and
             below 1. It rises to this with the number of steps, so that short trainings are averaged over
-            their last ninth. Val, checkpoints and export use the average.
+            their last ninth. Val and checkpoints use the average.
         mixup: Blends pairs of images and their targets, in shares from Beta(mixup, mixup); 0.1 to 0.4 is
             usual, 1 is strong.
         cutmix: Puts a rectangle of one image into another, its area from Beta(cutmix, cutmix); 1 is usual. A

@@ -50,6 +50,7 @@ class ThawingModule(LightningModule):
     pretrained_lr_factor: float
     regularisation: Regularisation
     load_report: LoadReport | None
+    _trained: bool = False
     _features: FeatureStore | None = None
     _kept_splits: tuple[str, ...] = ()
 
@@ -74,8 +75,11 @@ class ThawingModule(LightningModule):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the backbone started from pretrained weights; not known of a run that goes on."""
-        return self.load_report is not None and self.load_report.used != "none"
+        """Whether the backbone started from weights that were learnt; not known of a run that goes on."""
+        if self.load_report is not None:
+            return self.load_report.used != "none"
+        # a module of a checkpoint begins another training, unless the trainer goes on with the old one
+        return self._trained and getattr(self._trainer, "ckpt_path", None) is None
 
     @property
     def norms_train(self) -> bool:
