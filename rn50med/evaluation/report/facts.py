@@ -120,7 +120,7 @@ def read_facts(folder: Path) -> Facts:
         raise StorageError(f"{folder}: no such run folder; give one that `fit` wrote.")
     names = ["metrics.json", "audit.json", "environment.json", "metrics.csv"]
     names += ["predictions/val.csv", "predictions/test.csv"]
-    metrics, audit, environment = (_json(folder / name) for name in names[:3])
+    metrics, audit, environment = (read_json(folder / name) for name in names[:3])
     task = environment.get("task") or {}
     classes = tuple(str(name) for name in task.get("classes") or audit.get("classes") or ())
     tables = {split: _table(folder / "predictions" / f"{split}.csv") for split in ("val", "test")}
@@ -168,7 +168,15 @@ def _several(classes: tuple[str, ...], audit: Mapping[str, Any], tables: Iterabl
     return counted or any(f"target_{name}" in table for table in tables for name in classes[:1])
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what a JSON file of a run holds, nothing where there is no such file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StorageError: If it cannot be read, or holds no table of names.
+    """
     if not path.is_file():
         return {}
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from rn50med.errors import StorageError
 from rn50med.evaluation.report import content, folds_charts, folds_content
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.folds_facts import Folds, read_folds
+from rn50med.evaluation.report.page import replace_page
 from rn50med.evaluation.report.wording import label, plain_name
 
 _PAGE, _RUN_PAGE = "folds.html.jinja", "template.html.jinja"
@@ -31,15 +31,7 @@ def write_folds_report(folder: Path) -> None:
     Raises:
         StorageError: If a file cannot be read or written.
     """
-    text, path = folds_page(read_folds(folder)), folder / "report.html"
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path.name}: cannot be written ({error.strerror}); free or open the folder."
-        ) from error
+    replace_page(folder / "report.html", folds_page(read_folds(folder)))
 
 
 def folds_page(folds: Folds) -> str:

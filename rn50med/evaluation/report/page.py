@@ -54,11 +54,19 @@ def write_report(folder: Path, pictures: Pictures | None = None) -> None:
     facts, record = read_facts(Path(folder)), read_record(Path(folder))
     pages = {"report.html": page(facts, record, pictures), "model_card.md": model_card(facts, record)}
     for name, text in pages.items():
-        _replace(Path(folder) / name, text)
+        replace_page(Path(folder) / name, text)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+def replace_page(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file.
+        text: What it holds.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.tmp")
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rn50med.errors import RecipeError, StorageError
-from rn50med.evaluation.report.facts import _json
+from rn50med.evaluation.report.facts import read_json
 from rn50med.evaluation.study import Study
 from rn50med.recipe import load_recipe
 
@@ -104,7 +104,7 @@ def read_record(folder: Path) -> Record:
     return Record(
         recipe=recipe,
         study=Study.from_recipe(recipe),
-        checks=_json(folder / "checks.json"),
+        checks=read_json(folder / "checks.json"),
         elsewhere=sum(not _OWN.fullmatch(path.parent.name) for path in folder.glob("test/*/metrics.json")),
     )
 
