@@ -18,11 +18,13 @@ from rn50med.data.transforms import (
     Radiograph,
     RandBias,
     RandColour,
+    RandContrast,
     RandDepthGain,
     RandGamma,
     RandGeometry,
     RandLevels,
     RandNoise,
+    RandResolution,
     RandStain,
     Ultrasound,
     light,
@@ -38,6 +40,7 @@ COLOUR = torch.from_numpy(np.random.default_rng(1).random((3, 40, 40), dtype=np.
 ALL = (
     (RandGamma(0.5, 2), GREY), (RandLevels(0.3, 0.2), GREY), (RandNoise(0.1), GREY),
     (RandNoise(0.1, multiplied=True), GREY), (RandDepthGain(0.3), GREY), (RandBias(0.3), GREY),
+    (RandContrast(0.4, 0.9), GREY), (RandResolution(0.25), GREY),
     (RandColour(0.2, 0.2, 0.2, 10), COLOUR), (RandStain(0.1), COLOUR), (RandGeometry(Turn(20)), GREY),
 )  # fmt: skip
 
@@ -172,6 +175,42 @@ def test_gamma_leaves_black_and_white() -> None:
     assert result[0, 0, 0] == 0
     assert result[0, 0, 2] == 1
     assert 0.5**2.5 <= float(result[0, 0, 1]) <= 0.5**1.5
+
+
+def test_gamma_brightens_as_often_as_it_darkens_and_as_much() -> None:
+    middle, change = torch.full((1, 1, 1), 0.5), RandGamma(1 / 4, 4)
+    change.set_random_state(seed=0)
+    powers = [np.log(float(change(middle))) / np.log(0.5) for _ in range(400)]
+    assert min(powers) == pytest.approx(1 / 4, rel=0.1)
+    assert max(powers) == pytest.approx(4, rel=0.1)
+    assert abs(np.median(np.log(powers))) < 0.15
+
+
+def test_contrast_is_changed_about_the_images_own_mean() -> None:
+    change = RandContrast(0.4, 1.4)
+    change.set_random_state(seed=0)
+    factors = []
+    for _ in range(200):
+        result = change(GREY)
+        assert float(result.mean()) == pytest.approx(float(GREY.mean()), abs=1e-5)
+        factors.append(float(result.std() / GREY.std()))
+    assert 0.4 <= min(factors) < 0.43
+    assert 1.3 < max(factors) <= 1.4 + 1e-5
+
+
+@pytest.mark.parametrize("side", [32, 41])
+def test_resolution_keeps_size_and_mean_and_takes_away_what_is_small(side: int) -> None:
+    stripes = (torch.arange(side) % 2).float().expand(1, side, side)
+    change = RandResolution(0.25)
+    change.set_random_state(seed=0)
+    contrasts = []
+    for _ in range(50):
+        result = change(stripes)
+        assert result.shape == stripes.shape
+        assert float(result.mean()) == pytest.approx(0.5, abs=0.07)
+        contrasts.append(float(result.std()))
+    assert min(contrasts) < 0.15 < float(stripes.std())
+    assert torch.allclose(change(torch.full((1, side, side), 0.3)), torch.tensor(0.3))
 
 
 def test_levels_turn_about_the_middle_grey() -> None:

@@ -25,7 +25,14 @@ from rn50med.data.transforms.histology import Histology, RandStain
 from rn50med.data.transforms.mammogram import Mammogram
 from rn50med.data.transforms.mri import MRISlice, RandBias
 from rn50med.data.transforms.radiograph import Radiograph
-from rn50med.data.transforms.random import RandColour, RandGamma, RandLevels, RandNoise
+from rn50med.data.transforms.random import (
+    RandColour,
+    RandContrast,
+    RandGamma,
+    RandLevels,
+    RandNoise,
+    RandResolution,
+)
 from rn50med.data.transforms.ultrasound import RandDepthGain, Ultrasound
 
 __all__ = [
@@ -43,11 +50,13 @@ __all__ = [
     "Radiograph",
     "RandBias",
     "RandColour",
+    "RandContrast",
     "RandDepthGain",
     "RandGamma",
     "RandGeometry",
     "RandLevels",
     "RandNoise",
+    "RandResolution",
     "RandStain",
     "ReadImage",
     "Square",

@@ -6,6 +6,7 @@ Their draws come from ``set_random_state`` alone, as MONAI's do, and take a tent
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from monai.transforms import Randomizable, RandomizableTransform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
+from torch.nn import functional as F
 
 from rn50med.data.pixels import GREY_WEIGHTS
 from rn50med.errors import DataError
@@ -75,6 +77,10 @@ class Random(Seeded, RandomizableTransform, ABC):  # type: ignore[misc]
         """Draw from -reach to reach."""
         return float(self.R.uniform(-reach, reach))
 
+    def _factor_within(self, low: float, high: float) -> float:
+        """Draw a factor from low to high, even in its logarithm."""
+        return math.exp(self.R.uniform(math.log(low), math.log(high)))
+
 
 def _plain(data: Any) -> Tensor:
     """Return a plain tensor of floats."""
@@ -87,7 +93,7 @@ def _plain(data: Any) -> Tensor:
 
 
 class RandGamma(Random):
-    """Raise brightness to a power, which leaves black and white.
+    """Raise brightness to a power, which leaves black and white; 2 is drawn as often as 1/2.
 
     Args:
         low: Smallest power, above 0; below 1 brightens.
@@ -101,10 +107,54 @@ class RandGamma(Random):
         self.high = high
 
     def _draw(self, image: Tensor) -> None:
-        self._power = float(self.R.uniform(self.low, self.high))
+        self._power = self._factor_within(self.low, self.high)
 
     def _apply(self, image: Tensor) -> Tensor:
         return image.clamp(0.0, 1.0).pow_(self._power)
+
+
+class RandContrast(Random):
+    """Stretch brightness about the image's mean, or draw it together.
+
+    Args:
+        low: Smallest factor, above 0; below 1 takes contrast away.
+        high: Largest factor.
+        prob: Probability of a change, from 0 to 1.
+    """
+
+    def __init__(self, low: float, high: float, prob: float = 1.0) -> None:
+        super().__init__(prob)
+        self.low = low
+        self.high = high
+
+    def _draw(self, image: Tensor) -> None:
+        self._factor = self._factor_within(self.low, self.high)
+
+    def _apply(self, image: Tensor) -> Tensor:
+        mean = image.mean()
+        return (image - mean).mul_(self._factor).add_(mean)
+
+
+class RandResolution(Random):
+    """Shrink an image by averaging and enlarge it again, as a coarser detector would have it.
+
+    Args:
+        low: Smallest factor on height and width, above 0, at most 1; the largest is 1.
+        prob: Probability of a change, from 0 to 1.
+    """
+
+    def __init__(self, low: float, prob: float = 1.0) -> None:
+        super().__init__(prob)
+        self.low = low
+
+    def _draw(self, image: Tensor) -> None:
+        self._factor = float(self.R.uniform(self.low, 1.0))
+
+    def _apply(self, image: Tensor) -> Tensor:
+        sides = image.shape[-2:]
+        small = [max(1, round(self._factor * side)) for side in sides]
+        coarse = F.interpolate(image[None], small, mode="area")
+        return F.interpolate(coarse, sides, mode="bilinear", align_corners=False)[0]
 
 
 class RandLevels(Random):
