@@ -342,9 +342,8 @@ def test_a_mark_on_the_left_stays_left(domain: type[DomainTransforms]) -> None:
     pipeline = domain(size=48).train
     for draw in range(80):
         with light():
-            image = seeded(pipeline, film, (0, 0, draw))[0].double()
-        bright, dim = image > 0.8 * image.max(), (image > 0.3 * image.max()) & (image < 0.65 * image.max())
-        assert bright.nonzero()[:, 1].double().median() < dim.nonzero()[:, 1].double().median()
+            image = seeded(pipeline, film, (0, 0, draw))[0]
+        assert float(image[:, :24].mean()) > float(image[:, 24:].mean())
 
 
 @pytest.mark.parametrize("domain", [Radiograph, Mammogram, Ultrasound, MRISlice, CTSlice])

@@ -9,19 +9,21 @@ from monai.transforms import Transform
 
 from rn50med.data.transforms.base import DomainTransforms
 from rn50med.data.transforms.geometry import RandGeometry, Scale, Shift, Turn
-from rn50med.data.transforms.random import RandGamma, RandLevels, RandNoise
+from rn50med.data.transforms.random import RandContrast, RandGamma, RandLevels, RandNoise, RandResolution
 
 
 class Radiograph(DomainTransforms):
     """Grey projection images: chest, bones.
 
     Left and right are never exchanged: the heart has a side. The random part turns, shifts and scales
-    the film a little, as positioning does, and changes exposure (gamma and offset) and noise.
+    the film a little, as positioning does, and changes exposure, contrast, resolution and noise as far as
+    a film can still be read, so that films of another device are not new to the network.
 
     At strength s: nine in ten are turned by up to 7 s degrees, shifted by up to 0.06 s of the side and
-    scaled by up to 0.08 s, width and height by itself; seven in ten get a gamma between 1 / (1 + 0.4 s) and
-    1 + 0.4 s; half are brightened or darkened by up to 0.08 s of white; three in ten get noise of up to
-    0.03 s.
+    scaled by up to 0.08 s, width and height by itself; half get a gamma between 1 / (1 + s) and 1 + s; four
+    in ten get a contrast between 1 / (1 + s) and 1 + 0.3 s times their own; four in ten are brightened or
+    darkened by up to 0.08 s of white; three in ten lose resolution, down to 1 / (1 + 3 s); three in ten get
+    noise of up to 0.1 s.
 
     Args:
         size: Side of the square that the network sees, in pixels; 32 or more.
@@ -35,7 +37,9 @@ class Radiograph(DomainTransforms):
         s = self.strength
         return [
             RandGeometry(Turn(7 * s), Shift(0.06 * s), Scale(0.08 * s), prob=0.9),
-            RandGamma(1 / (1 + 0.4 * s), 1 + 0.4 * s, prob=0.7),
-            RandLevels(offset=0.08 * s, prob=0.5),
-            RandNoise(0.03 * s, prob=0.3),
+            RandGamma(1 / (1 + s), 1 + s, prob=0.5),
+            RandContrast(1 / (1 + s), 1 + 0.3 * s, prob=0.4),
+            RandLevels(offset=0.08 * s, prob=0.4),
+            RandResolution(1 / (1 + 3 * s), prob=0.3),
+            RandNoise(0.1 * s, prob=0.3),
         ]
