@@ -1,8 +1,9 @@
 """Which settings hold on films that are worse than those of train: fits on parts of the training films.
 
 Patients that the table calls train are cut into five parts. Each candidate learns on four parts, or on
-a share of their patients, and is judged on all images of the fifth, as they are and under noise, blur,
-contrast, resolution and gamma as in ``rn50med.training.changes``. The official test images are not read.
+a share of their patients, and is judged on half of the patients of the fifth: on their images as they are
+and under noise, blur, contrast, resolution and gamma as in ``rn50med.training.changes``. The official test
+images are not read.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from rn50med.evaluation.scoring import log_loss
 from rn50med.training.changes import CHANGES
 
 FOLDS, SPARE = 5, 10
-"""Parts of the patients, and patients of val that the run calls test, since a table has to have some."""
+"""Parts of the patients, and patients that the run calls test, since a table has to have some."""
 
 WIDE = {"data.transforms": "candidates.Wide"}
 CANDIDATES: Mapping[str, Mapping[str, object]] = {
@@ -108,9 +109,9 @@ def write_fold(table: Path, fold: int, share: float, path: Path) -> None:
     rows = rows[rows["split"] == "train"]
     parts = np.array_split(np.random.default_rng(0).permutation(sorted(set(rows["patient_id"]))), FOLDS)
     others = np.concatenate([part for number, part in enumerate(parts) if number != fold])
-    learnt = np.random.default_rng(fold).permutation(others)[: round(share * len(others))]
-    kinds = dict.fromkeys(parts[fold][SPARE:], "val") | dict.fromkeys(parts[fold][:SPARE], "test")
-    kinds |= dict.fromkeys(learnt, "train")
+    learnt = np.random.default_rng(fold).permutation(others)[: int(share * len(others))]
+    kinds = dict.fromkeys(parts[fold][: len(parts[fold]) // 2], "val") | dict.fromkeys(learnt, "train")
+    kinds |= dict.fromkeys(parts[fold][-SPARE:], "test")
     rows = rows[rows["patient_id"].isin(kinds)]
     rows.assign(split=rows["patient_id"].map(kinds)).to_csv(path, index=False)
 

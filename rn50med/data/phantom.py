@@ -240,7 +240,7 @@ def _add_finding(
 ) -> NDArray[np.bool_]:
     """Add a finding to ``absorbed`` in place and return the pixels it has touched."""
     style, touched = _Style.of(finding), np.zeros(absorbed.shape, dtype=np.bool_)
-    severity = rng.uniform(0.055, 0.14)  # from barely to plainly visible
+    severity = rng.uniform(0.08, 0.18)  # from barely to plainly visible
     for _ in range(rng.integers(*style.patches, endpoint=True)):
         radius, strength = style.reach * rng.uniform(0.055, 0.09), severity * rng.uniform(0.8, 1.2)
         left, top = thorax.spot(rng, radius)
