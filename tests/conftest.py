@@ -19,6 +19,9 @@ from films import write_films
 
 ROOT = Path(__file__).resolve().parent.parent
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start, too
+
 ONE_STEP: dict[str, object] = {
     "model.backbone.weights": "none",
     "data.transforms.size": 32,
@@ -30,6 +33,18 @@ ONE_STEP: dict[str, object] = {
     "model.optimizer.lr": 0.01,
 }
 """Options of `fit` for a training of about two seconds."""
+
+
+MOST_PROCESSES = 4
+"""Of the whole suite: each takes up to 4 GB."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run the whole suite on several cores, and what is asked for by name in this process."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(MOST_PROCESSES, cores or 1)
 
 
 def as_words(options: Mapping[str, object]) -> list[str]:
