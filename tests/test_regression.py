@@ -205,8 +205,8 @@ def test_a_number_passes_32_bits_unspoilt(value: float) -> None:
 def test_a_case_has_the_mean_of_its_images_and_their_one_number() -> None:
     target, owner = np.array([-300.0, -300.0, 5.5]), Grouping.by(["a", "a", "b"])
     assert case_targets(target, owner).tolist() == [-300.0, 5.5]
-    assert uneven(target, owner) == 0
-    assert uneven(np.array([1.5, 1.0, 5.0]), owner) == 1
+    assert uneven(target, owner).size == 0
+    assert uneven(np.array([1.5, 1.0, 5.0]), owner).size == 1
     wide = Regression("hu", -1000, 3000)
     found = Predictions(np.arange(3), np.array([[-0.3], [-0.4], [0.0]]), target)
     cases = wide.cases(found, Membership(np.array(["a", "a", "b"]), owner))
