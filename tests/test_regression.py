@@ -418,6 +418,9 @@ def test_the_recipe_learns_the_number_of_the_phantom(command_line: Callable[...,
     facts = json.loads((folder / "environment.json").read_text())["training"]
     epochs = pd.read_csv(folder / "metrics.csv")
     assert facts["best_epoch"] == epochs["epoch"][epochs["val/mae"].idxmin()]
+    assert facts["verdict"]["best_epoch"] == facts["best_epoch"]
+    assert facts["verdict"]["monitor"] == "mae"
+    assert "what to turn next: " in outcome.err
 
 
 @pytest.mark.slow
