@@ -21,8 +21,7 @@ from rn50med.training.module import FineTuneModule
 
 log = logging.getLogger(__name__)
 
-_OWNERS = {"PatientID": "patient", "StudyInstanceUID": "study"}
-"""DICOM keywords, and what of an item they say."""
+_PATIENT, _STUDY = "PatientID", "StudyInstanceUID"
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,9 @@ def _of_files(place: Path) -> list[Item]:
 def _owned(items: Sequence[Item]) -> list[Item]:
     """Return items with patient and study, where the header of a DICOM file says them."""
     of_dicom = [item for item in items if dicom.reads(first_bytes(item.path))]
-    headers = read_headers([item.path for item in of_dicom], list(_OWNERS)) if of_dicom else []
+    headers = read_headers([item.path for item in of_dicom], (_PATIENT, _STUDY)) if of_dicom else []
     said = {
-        item: replace(item, **{name: header.said.get(tag, "") for tag, name in _OWNERS.items()})
+        item: replace(item, patient=header.said.get(_PATIENT, ""), study=header.said.get(_STUDY, ""))
         for item, header in zip(of_dicom, headers, strict=True)
     }
     return [said.get(item, item) for item in items]

@@ -67,6 +67,7 @@ class FineTuneModule(ThawingModule):
 
     Shape:
         - image: ``(B, C, H, W)``, in [0, 1].
+        - target: as the task encodes it, ``(B,)`` or ``(B, L)``; a column, ``(B, 1)``, is taken for ``(B,)``.
         - output: logits, ``(B, K)``, 32-bit.
 
     Raises:
