@@ -302,7 +302,10 @@ def test_patients_of_several_classes_are_counted_but_findings_may_occur_together
 ) -> None:
     rows = [{"patient": "a"}, {"patient": "a", "label": "pneumonia"}, {"patient": "b"}]
     (finding,) = patients_of_several_classes(manifest_of(tmp_path, rows), TASK)
-    assert finding.message == "1 patient holds images of several classes."
+    assert finding.message == (
+        "1 patient holds images of several classes. All images of a patient go into one split, and classes "
+        "keep their shares of images, not of patients."
+    )
     task = MultiLabel(labels=("edema",))
     marked = manifest_of(tmp_path, [{"patient": "a", "edema": "1"}, {"patient": "a", "edema": "0"}])
     assert not patients_of_several_classes(marked, task)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from conftest import FilmTable, Outcome
+import torch
+import torchvision
+from conftest import ONE_STEP, FilmTable, Outcome, as_words
+from films import write_films
 from PIL import Image
 
 CommandLine = Callable[..., Outcome]
@@ -120,6 +125,47 @@ def test_weights_that_are_damaged_end_with_2_before_any_image_is_read(
     assert not Path("runs").exists()
 
 
+def test_weights_of_another_architecture_end_with_2_and_a_list_of_what_does_not_fit(
+    command_line: CommandLine, film_table: FilmTable
+) -> None:
+    film_table.image(2).write_bytes(b"")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), "resnet18.pth")
+    outcome = command_line(*fit_words(film_table.path, "--model.backbone.weights", "resnet18.pth"))
+    refused(
+        outcome, 2, "weights 'resnet18.pth'", "is no ResNet-50", "missing: layer1.0.conv3.weight",
+        "of another shape: layer1.0.conv1.weight is (64, 64, 3, 3) and should be (64, 64, 1, 1)",
+    )  # fmt: skip
+    assert not Path("runs").exists()
+
+
+def test_a_head_that_makes_another_number_of_outputs_ends_with_2(
+    command_line: CommandLine, film_table: FilmTable
+) -> None:
+    Path("own_heads.py").write_text(
+        "from torch import nn\n"
+        "from rn50med import Head\n\n\n"
+        "class FiveHead(Head):\n"
+        "    def __init__(self, channels, num_outputs):\n"
+        "        super().__init__(channels, num_outputs)\n"
+        "        self.linear = nn.Linear(channels[-1], 5)\n\n"
+        "    def forward(self, features):\n"
+        "        return self.linear(features[-1].mean(dim=(-2, -1)))\n"
+    )
+    film_table.image(2).write_bytes(b"")
+    outcome = command_line(
+        *fit_words(film_table.path, "--trust", "own_heads", "--model.head", "own_heads.FiveHead")
+    )
+    refused(outcome, 2, "model.head: FiveHead gives logits of shape (2, 5)", "the task needs (2, 1)")
+    assert not Path("runs").exists()
+
+
+def test_batches_of_one_image_end_with_2_where_batch_norm_trains(
+    command_line: CommandLine, film_table: FilmTable
+) -> None:
+    outcome = command_line(*fit_words(film_table.path, "--data.batch_size", "1"))
+    refused(outcome, 2, "data.batch_size: is 1", "batch norm needs batches of 2 or more, better 8")
+
+
 # --- exit code 3: tables and images
 
 
@@ -144,6 +190,16 @@ def renamed(table: FilmTable, old: str, new: str) -> None:
 
 def of_one_class(table: FilmTable) -> None:
     table.cells["label"] = "normal"
+    table.write()
+
+
+def of_one_patient(table: FilmTable) -> None:
+    table.cells = table.cells[(table.cells["label"] == "normal") | (table.cells["patient_id"] == "0001")]
+    table.write()
+
+
+def all_labels(table: FilmTable, cell: str) -> None:
+    table.cells["label"] = cell
     table.write()
 
 
@@ -181,6 +237,21 @@ BAD_DATA: dict[str, tuple[Callable[[FilmTable], object], list[str]]] = {
         ["labels.csv: row 6: films/002-0.png is a web page, not an image; download the image itself"],
     ),
     "one class": (of_one_class, ["labels.csv: only class 'normal' found in column 'label'"]),
+    "no label known": (
+        lambda t: all_labels(t, ""),
+        [
+            "labels.csv: every row: empty cell in column 'label'; write one of normal, pneumonia; or give "
+            "the task another column."
+        ],
+    ),
+    "labels of another column": (
+        lambda t: all_labels(t, "0"),
+        ["labels.csv: every row: unknown label '0' in column 'label'; classes are normal, pneumonia; or"],
+    ),
+    "a class of one patient": (
+        of_one_patient,
+        ["class 'pneumonia' has 1 patient, too few for 5 patient-wise folds; add patients, take the class"],
+    ),
     "header alone": (
         lambda t: t.path.write_text("image,label,patient_id\n"),
         ["labels.csv: has no rows; write one row per image"],
@@ -203,12 +274,55 @@ def test_bad_data_end_with_3_before_training(
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("rest", ["", "-1"])
+def test_a_finding_that_nobody_ruled_on_ends_with_3(
+    command_line: CommandLine, film_table: FilmTable, rest: str
+) -> None:
+    film_table.cells["mass"] = (film_table.cells["label"] == "pneumonia").astype(int).astype(str)
+    film_table.cells["nodule"] = rest
+    film_table.write()
+    task = '{"class_path": "MultiLabel", "init_args": {"labels": ["mass", "nodule"]}}'
+    outcome = command_line(*fit_words(film_table.path, "--task", task))
+    refused(
+        outcome, 3, "labels.csv: train has no positive and no negative image of label 'nodule'",
+        "add some, or take the class out",
+    )  # fmt: skip
+
+
 def test_all_faults_of_a_table_are_one_message(command_line: CommandLine, film_table: FilmTable) -> None:
     film_table.image(3).unlink()
     film_table.image(6).write_bytes(b"")
     film_table.put(9, "label", "normel")
     outcome = command_line(*fit_words(film_table.path))
     refused(outcome, 3, "labels.csv: 3 faults; mend them and run again.", "row 3: ", "row 6: ", "row 9: ")
+
+
+# --- what can be handled is handled, and said
+
+
+def test_patients_of_both_classes_and_a_last_batch_of_one_image_of_28_pixels_are_handled_and_said(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    table = FilmTable(write_films(tmp_path / "study", patients=25, size=28, splits=False))
+    second = table.cells["image"].str.endswith("-1.png")
+    other = table.cells["label"].map({"normal": "pneumonia", "pneumonia": "normal"})
+    table.cells["label"] = table.cells["label"].where(~second, other)
+    table.write()
+    options = {key: value for key, value in ONE_STEP.items() if key != "trainer.limit_train_batches"}
+    outcome = command_line(
+        "fit", "--recipe", "chest_xray", "--data.source", table.path, *as_words(options),
+        "--data.batch_size", "29", "--evaluation.checks", "false", "--output", "run",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "25 patients hold images of several classes. All images of a patient go into one" in outcome.err
+    assert outcome.err.count("batches: the last of each epoch, of 1 image, is left out: batch norm") == 1
+    manifest = pd.read_csv("run/manifest.csv", dtype=str)
+    assert (manifest.groupby("patient")["split"].nunique() == 1).all()
+    assert (manifest["split"] == "train").sum() == 30
+    shares = manifest.groupby("split")["label"].value_counts().unstack()
+    assert (shares["normal"] == shares["pneumonia"]).all()
+    figures = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
+    assert figures["protocol"]["unit"] == "image"
 
 
 # --- exit code 5: folders and files in the way

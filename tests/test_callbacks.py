@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from rn50med.errors import StorageError
+from rn50med.errors import Interrupted, StorageError
 from rn50med.training.callbacks import EpochLog, PatientStop
 from rn50med.training.checkpoints import Best, Last
 from rn50med.training.schedule import warmup_cosine
@@ -126,6 +126,22 @@ def test_the_signals_are_given_back_by_a_training_that_fails_too(tmp_path):
     before = handlers()
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, [0.5], [StopOnSignal(), Failing()])
+    assert handlers() == before
+
+
+def test_a_signal_after_the_end_of_the_last_epoch_stops_the_run_too(tmp_path):
+    class Late(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                signal.raise_signal(signal.SIGTERM)  # once the signals of this epoch have been acted on
+
+    before = handlers()
+    with pytest.raises(
+        Interrupted, match=r"stopped by SIGTERM; checkpoint saved at step \d+: .*last"
+    ) as stop:
+        run(tmp_path, [0.5, 0.6], [Last(tmp_path), StopOnSignal(), Late()])
+    assert stop.value.exit_code == 143
+    assert epoch_of(tmp_path / "last.ckpt") == 1
     assert handlers() == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -137,14 +138,19 @@ def test_val_is_dealt_out_in_order_and_never_padded(ranks: int) -> None:
         (64, 24),  # all there is
     ],
 )
-def test_a_last_batch_too_small_for_batch_norm_is_left_out(
-    film_table: FilmTable, batch_size: int, train_images: int
+def test_a_last_batch_too_small_for_batch_norm_is_left_out_and_it_is_said_once(
+    film_table: FilmTable, caplog: pytest.LogCaptureFixture, batch_size: int, train_images: int
 ) -> None:
     film_table.split_by_patient()
     data = module_of(film_table, batch_size=batch_size)
     assert len(data.rows_of("train")) == 24
-    assert len(set(seen(epoch_of(data, 0)))) == train_images
-    assert len(seen(epoch_of(data, 0, "val"))) == 12
+    with caplog.at_level(logging.INFO, "rn50med"):
+        assert len(set(seen(epoch_of(data, 0)))) == train_images
+        assert len(seen(epoch_of(data, 0, "val"))) == 12
+    left = {23: "1 image", 22: "2 images"}.get(batch_size)
+    said = [text for text in caplog.messages if text.startswith("batches: ")]
+    assert len(said) == (left is not None)
+    assert left is None or said[0].startswith(f"batches: the last of each epoch, of {left}, is left out: ")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from films import write_films
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from rn50med import (
     Binary,
@@ -396,6 +397,31 @@ def test_a_last_batch_of_one_image_at_28_pixels_is_trained_and_said(caplog):
     counted = module.backbone.body["bn1"].num_batches_tracked
     assert int(counted) == 2  # the two batches of four
     assert module.backbone.body["bn1"].training
+
+
+def test_arrays_of_28_pixels_with_a_last_batch_of_one_are_trained_judged_and_kept(tmp_path, caplog):
+    """As MedMNIST's arrays come: labels in a column, of 8 bits, and no data module of ours."""
+    torch.manual_seed(0)
+    target = torch.arange(17) % 2
+    images = 0.3 * torch.rand(17, 1, 28, 28)
+    images[target == 1, :, 8:16, 8:16] += 0.5
+    column = target[:, None].to(torch.uint8)
+    loader = partial(DataLoader, TensorDataset(images, column), batch_size=8)
+    module = module_of(None, optimizer=partial(torch.optim.SGD, lr=0.01))
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=3, callbacks=module.default_callbacks(tmp_path), logger=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO, "rn50med"):
+        trainer.fit(module, loader(shuffle=True), loader())
+    assert trainer.global_step == 9
+    said = [text for text in caplog.messages if "has one image" in text]
+    assert said == ["batch 3 has one image: its batch norms use their running statistics"]
+    assert module.predictions["val"].target.tolist() == target.tolist()
+    figures = trainer.test(module, loader(), ckpt_path=str(tmp_path / "best.ckpt"), verbose=False)[0]
+    assert 0 <= figures["test/auroc"] <= 1
+    assert math.isfinite(figures["test/loss"])
+    assert all(torch.isfinite(value).all() for value in module.state_dict().values())
 
 
 def test_a_frozen_backbone_takes_batches_of_one(films, start):

@@ -22,10 +22,14 @@ from rn50med import (
     ManifestDataModule,
     MultiClass,
     MultiLabel,
+    MultiScaleHead,
     Radiograph,
+    Regression,
     ResNet50,
 )
 from rn50med.errors import NumericalError, RecipeError, StorageError
+from rn50med.model.heads.base import tried
+from rn50med.training.batch import labelled
 from rn50med.training.checkpoints import CHECKPOINT_KEY
 
 
@@ -52,6 +56,14 @@ class LastMapHead(Head):
 
     def forward(self, features):
         return self.scale * self.linear(features[-1].amax(dim=(-2, -1)))
+
+
+class ThreeHead(LinearHead):
+    """A head that makes three logits, whatever it is asked for."""
+
+    def __init__(self, channels, num_outputs):
+        super().__init__(channels, num_outputs)
+        self.linear = nn.Linear(channels[-1], 3)
 
 
 def small_trainer(folder: Path, module: FineTuneModule, **options) -> Trainer:
@@ -238,6 +250,52 @@ class Evil:
 
     def __reduce__(self):
         return (os.mkdir, (str(self.marker),))
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "said"),
+    [
+        (TASK, torch.zeros(4, 2), r"its target is \(4, 2\), and Binary needs a tensor of shape \(4,\) for 4"),
+        (MultiLabel(("mass", "nodule")), torch.zeros(4), r"\(4,\), and MultiLabel needs .* shape \(4, 2\)"),
+        (Regression("age", 0, 100), torch.zeros(4, 4), r"\(4, 4\), and Regression needs .* shape \(4,\)"),
+        (MultiClass(("a", "b")), ["a", "b", "a", "b"], "its target is list, and MultiClass needs a tensor"),
+    ],
+)
+def test_targets_of_another_shape_are_refused_before_they_are_set_against_logits(task, target, said):
+    with pytest.raises(RecipeError, match=said):
+        labelled((torch.zeros(4, 1, 8, 8), target), task, soft=True)
+
+
+def test_labels_of_few_bits_and_shares_of_classes_are_taken():
+    task, image = MultiClass(("a", "b", "c")), torch.zeros(2, 1, 8, 8)
+    for column in (torch.tensor([[0], [2]], dtype=torch.uint8), torch.tensor([0.0, 2.0])):
+        assert labelled((image, column), task)[1].tolist() == [0, 2]
+    shares = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    assert labelled((image, shares), task, soft=True)[1] is shares
+    with pytest.raises(RecipeError, match="needs a tensor of shape"):  # val is judged by labels
+        labelled((image, shares), task)
+    present = labelled((image, torch.tensor([1, 0], dtype=torch.int8)), MultiLabel(("mass",)))[1]
+    assert present.tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c", "d")])
+def test_a_head_that_makes_another_number_of_logits_is_refused_when_the_module_is_built(names):
+    said = rf"ThreeHead gives logits of shape \(2, 3\) for two images, and the task needs \(2, {len(names)}\)"
+    with pytest.raises(RecipeError, match=said):
+        module_of(ThreeHead, task=MultiClass(names))
+    assert module_of(ThreeHead, task=MultiClass(("a", "b", "c"))).head.training
+
+
+def test_trying_a_head_draws_nothing_and_changes_nothing():
+    torch.manual_seed(0)
+    MultiScaleHead([256, 512, 1024, 2048], 3)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    head = MultiScaleHead([256, 512, 1024, 2048], 3)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    assert tried(head, 3) is head
+    assert torch.equal(torch.rand(1), drawn)
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
 
 
 def test_a_hostile_checkpoint_is_refused_and_never_run(tmp_path):

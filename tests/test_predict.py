@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import FilmTable, Outcome
+from dicoms import write_dicom
 from PIL import Image
 
 from rn50med.data.transforms import Radiograph
@@ -72,6 +74,39 @@ def test_a_table_names_images_and_patients(checkpoint: Path, films: FilmTable) -
     assert frame["patient"].tolist() == films.cells["patient_id"].tolist()
     folder = predict(checkpoint, films.folder / "films")
     assert np.allclose(by_name(frame)["logit_pneumonia"], by_name(folder)["logit_pneumonia"], atol=1e-6)
+
+
+def test_headers_of_dicom_files_say_whose_they_are_and_no_log_names_a_patient(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    owners = {"a": "Muster^4711", "b": "Muster^4711", "c": "Meier^12"}
+    for number, (name, patient) in enumerate(owners.items()):
+        write_dicom(tmp_path / "tree" / name, seed=number, PatientID=patient, StudyInstanceUID="1.2.3")
+    write_dicom(tmp_path / "tree" / "d", seed=3)  # does not say
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "tree" / "e.png")
+    module = FineTuneModule.load_from_checkpoint(checkpoint)
+    assert module.unit.of == "patient"
+    with caplog.at_level(logging.INFO):
+        frame = predict(checkpoint, tmp_path / "tree")
+    assert frame["status"].eq("ok").all()
+    assert frame["patient"].tolist() == [*owners.values(), "", ""]
+    probability = frame["prob_pneumonia"].to_numpy()
+    together = [probability[:2].mean()] * 2 + probability[2:].tolist()
+    threshold = module.operating_point.threshold
+    assert frame["call"].tolist() == [("normal", "pneumonia")[int(p >= threshold)] for p in together]
+    assert "predict: 5 images of 4 patients, each with one call" in caplog.messages
+    assert "2 of 5 images have no patient and are called alone" in caplog.text
+    assert "Muster" not in caplog.text
+    assert "Meier" not in caplog.text
+
+
+def test_a_table_says_whose_dicom_files_are_or_nobody_does(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "a.dcm", PatientID="header", StudyInstanceUID="1.2.3")
+    (tmp_path / "some.csv").write_text("image,patient_id\na.dcm,table\n")
+    (tmp_path / "none.csv").write_text("image\na.dcm\n")
+    places = [tmp_path / "some.csv", tmp_path / "none.csv", tmp_path / "a.dcm"]
+    found = find_images(places)
+    assert [(item.patient, item.study) for item in found] == [("table", ""), ("", ""), ("header", "1.2.3")]
 
 
 def test_files_folders_and_tables_can_be_mixed(films: FilmTable) -> None:

@@ -205,8 +205,8 @@ def test_a_number_passes_32_bits_unspoilt(value: float) -> None:
 def test_a_case_has_the_mean_of_its_images_and_their_one_number() -> None:
     target, owner = np.array([-300.0, -300.0, 5.5]), Grouping.by(["a", "a", "b"])
     assert case_targets(target, owner).tolist() == [-300.0, 5.5]
-    assert uneven(target, owner) == 0
-    assert uneven(np.array([1.5, 1.0, 5.0]), owner) == 1
+    assert uneven(target, owner).size == 0
+    assert uneven(np.array([1.5, 1.0, 5.0]), owner).size == 1
     wide = Regression("hu", -1000, 3000)
     found = Predictions(np.arange(3), np.array([[-0.3], [-0.4], [0.0]]), target)
     cases = wide.cases(found, Membership(np.array(["a", "a", "b"]), owner))
@@ -306,6 +306,25 @@ def test_a_step_of_training_lowers_the_loss_and_a_checkpoint_says_the_same(tmp_p
     assert torch.allclose(said, again, atol=0.01)  # of months: memory is laid out otherwise
 
 
+def test_a_column_of_numbers_costs_what_the_numbers_do(tmp_path: Path) -> None:
+    images, numbers = torch.rand(6, 1, 32, 32), torch.linspace(10, 200, 6)
+    logged = []
+    for target in (numbers, numbers[:, None], numbers[:, None].double()):
+        torch.manual_seed(0)
+        module = FineTuneModule(TASK, ResNet50(weights="none"))
+        trainer = Trainer(
+            fast_dev_run=True, accelerator="cpu", logger=False, enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path,
+        )  # fmt: skip
+        loader = DataLoader(TensorDataset(images, target), batch_size=6)
+        trainer.fit(module, loader, loader)
+        logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        assert module.predictions["val"].target.shape == (6,)
+    assert set(logged[0]) == {"train/loss", "val/loss", "val/mae"}
+    assert logged[1] == logged[0]
+    assert logged[2] == pytest.approx(logged[0], rel=1e-5)
+
+
 def made_up(folder: Path, noise: float = 0.0) -> Path:
     found, _ = drawn(60)
     logits = stored(found.logits + noise * np.random.default_rng(3).normal(size=found.logits.shape))
@@ -399,6 +418,9 @@ def test_the_recipe_learns_the_number_of_the_phantom(command_line: Callable[...,
     facts = json.loads((folder / "environment.json").read_text())["training"]
     epochs = pd.read_csv(folder / "metrics.csv")
     assert facts["best_epoch"] == epochs["epoch"][epochs["val/mae"].idxmin()]
+    assert facts["verdict"]["best_epoch"] == facts["best_epoch"]
+    assert facts["verdict"]["monitor"] == "mae"
+    assert "what to turn next: " in outcome.err
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from rn50med.evaluation.metrics import auroc
 from rn50med.evaluation.temperature import sigmoid_temperature
 from rn50med.model.backbone import ResNet50
 from rn50med.tasks import Binary
+from rn50med.training.agreement import agree
 from rn50med.training.judging import Evaluation, evaluate_again, evaluation_trainer, judged
 from rn50med.training.module import FineTuneModule
 
@@ -182,9 +183,24 @@ def test_labels_of_test_do_not_decide_what_a_case_is_and_a_test_that_does_not_fi
         first + 2, "label", {"normal": "pneumonia", "pneumonia": "normal"}[film_table.cells["label"][first]]
     )
     with pytest.raises(
-        DataError, match=r"1 patient has images of different labels.*--evaluation\.unit image"
+        DataError, match=r"1 patient has images of different labels.*--evaluation\.unit image in a new run"
     ):
         decided_unit(loaded(film_table).manifest, TASK, "auto")
+
+
+def test_another_site_with_a_patient_of_two_labels_is_refused_by_its_rows_with_what_can_be_done_there(
+    checkpoint: Path, film_table: FilmTable
+) -> None:
+    film_table.put(3, "label", "pneumonia")
+    module, site = FineTuneModule.load_from_checkpoint(checkpoint), loaded(film_table, unsplit="test")
+    assert module.unit.of == "patient"
+    with pytest.raises(DataError, match="this run is judged by patient") as refusal:
+        agree(module, site, learns=False)
+    assert str(refusal.value) == (
+        "labels.csv: 1 patient has images of different labels (rows 2, 3), so that a patient has none; this "
+        "run is judged by patient: give each of them one label, leave them out, or train a run with "
+        "--evaluation.unit image."
+    )
 
 
 def test_images_that_are_their_own_patients_are_cases_of_their_own(film_table: FilmTable) -> None:

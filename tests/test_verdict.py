@@ -7,12 +7,22 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from films import write_films
 from made_up_run import made_up_run
 
-from rn50med import UNKNOWN, Binary, FineTuneModule, ManifestDataModule, MultiLabel, Radiograph, ResNet50
+from rn50med import (
+    UNKNOWN,
+    Binary,
+    FineTuneModule,
+    ManifestDataModule,
+    MultiLabel,
+    Radiograph,
+    Regression,
+    ResNet50,
+)
 from rn50med.evaluation.figure import Figure, undefined
 from rn50med.evaluation.metrics import auroc
 from rn50med.evaluation.predictions import Predictions
@@ -21,6 +31,7 @@ from rn50med.evaluation.verdict import RULES, Account, as_plain, in_words, knob
 from rn50med.training import overfitting
 from rn50med.training.judging import evaluation_trainer
 from rn50med.training.overfitting import (
+    account,
     last_gain,
     losses,
     patients_of_classes,
@@ -42,6 +53,11 @@ GOOD = Account(
     effective_epochs=10.0,
 )
 LAST = {"best_epoch": 9, "gain": 0.02}
+AGE = replace(
+    GOOD, monitor="mae", train=9.0, val=Figure(9.5, 8.5, 10.5, 300), chance=40.0, perfect=0.0, probable=False,
+    patients={},
+)  # fmt: skip
+"""An error of years where always saying the median of train makes one of 40: less is better."""
 
 
 @pytest.mark.parametrize(
@@ -70,6 +86,38 @@ def test_each_finding_has_its_knob(changes, code, key):
     found = knob(replace(GOOD, **changes))
     assert found.code == code
     assert key in found.turn
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, "nothing"),
+        ({"train": 2.0}, "overfits"),  # train makes the smaller error, by more than val's interval
+        ({"train": 2.0, "best_epoch": 1}, "overfits-early"),
+        ({"train": 2.0, "val": Figure(9.5, math.nan, math.nan, 30)}, "overfits"),
+        ({"train": 17.0}, "nothing"),  # train makes the larger one
+        ({"train": 9.0, "val": Figure(10.0, 9.5, 10.5, 9000)}, "nothing"),  # beyond chance, but it is little
+        ({"train": 33.0, "val": Figure(35.0, 32.0, 38.0, 300)}, "unlearnt"),
+        ({"best_epoch": 9, "gain": 1.0}, "unfinished"),
+        ({"best_epoch": 9, "gain": 0.1}, "nothing"),
+        ({"val": Figure(12.0, 5.0, 24.0, 30)}, "unsure"),
+        ({"train": 0.0, "val": Figure(0.1, 0.05, 0.15, 300)}, "nothing"),  # an error always tells two apart
+        ({"val_loss": Figure(0.8, 0.6, 1.0, 300)}, "nothing"),  # a number is not too sure of itself
+        ({"val": undefined("no images", 0)}, "undefined"),
+        ({"chance": 0.0, "train": 0.0}, "nothing"),  # all of val is the median: nothing can be said
+    ],
+)
+def test_a_figure_of_which_less_is_better_has_the_same_rules_on_the_way_from_chance(changes, code):
+    assert knob(replace(AGE, **changes)).code == code
+
+
+def test_the_way_from_chance_to_perfect_is_as_long_for_an_error_as_for_an_auroc():
+    assert (AGE.far(40.0), AGE.far(10.0), AGE.far(0.0)) == (0.0, 0.75, 1.0)
+    assert (GOOD.far(0.5), GOOD.far(0.875), GOOD.far(1.0)) == (0.0, 0.75, 1.0)
+    assert AGE.gap == 0.5  # train is better by half a year
+    assert dict(in_words(as_plain(AGE)))["Train against val"] == (
+        "mae 9.000 on train, 9.500 (8.500 to 10.500) on val: a gap of 0.500"
+    )
 
 
 def test_a_knob_that_was_turned_or_cannot_be_is_not_told():
@@ -214,3 +262,30 @@ def test_the_loss_of_each_image_has_the_loss_of_all_as_its_mean_and_unknown_ones
 )
 def test_the_last_gain_is_what_the_last_quarter_added_to_the_best(figures, gain):
     assert last_gain([{"val/auroc": value} for value in figures], "val/auroc") == pytest.approx(gain)
+    falling = [{"val/mae": 1.0 - value} for value in figures]
+    assert last_gain(falling, "val/mae", "min") == pytest.approx(gain)
+
+
+def test_a_number_has_an_account_by_the_error_of_the_median_of_train(tmp_path):
+    task, table = Regression("age", -200, 200), write_films(tmp_path / "films")
+    cells = pd.read_csv(table)
+    cells["age"] = [-100 if patient % 3 else patient for patient in cells["patient_id"]]  # -100 is a number
+    cells.to_csv(table, index=False)
+    data = ManifestDataModule(
+        str(table), task=task, transforms=Radiograph(size=32), batch_size=8, cache="none"
+    )
+    torch.manual_seed(0)
+    module, judge = FineTuneModule(task, backbone=ResNet50(weights="none")).eval(), evaluation_trainer("cpu")
+    judge.validate(module, datamodule=data, verbose=False)
+    found = account(module, data, judge, judge)
+    of_train, of_val = (cells["age"][cells["split"] == split] for split in ("train", "val"))
+    assert found.chance == pytest.approx((of_val - of_train.median()).abs().mean())
+    said = train_predictions(module, data, judge)
+    assert said.target.tolist() == of_train.tolist()
+    assert found.train == pytest.approx(np.abs(200 * 2 * said.logits[:, 0].clip(-0.5, 0.5) - of_train).mean())
+    known, each = losses(task, said)
+    assert known.all()
+    assert found.train_loss == pytest.approx(each.mean())
+    assert (found.perfect, found.probable, found.patients) == (0.0, False, {})
+    assert found.monitor == "mae"
+    assert found.far(found.val.value) == pytest.approx(1 - found.val.value / found.chance)

@@ -79,13 +79,18 @@ def _check_labels(
     fault_of: Callable[[Mapping[str, str]], str | None],
     faults: Faults,
 ) -> None:
-    """Ask the task once for each combination of labels: there are few, however many rows."""
-    columns = [table[name].tolist() for name in labels]
-    judged: dict[tuple[str, ...], str | None] = {}
+    """Ask the task once for each combination of labels: there are few, however many rows.
+
+    A fault that every row has is one fault: nothing in the column can be used, and it may be another column
+    that was meant.
+    """
+    every = list(zip(*[table[name].tolist() for name in labels], strict=True))
+    judged = {cells: fault_of(dict(zip(labels, map(str, cells), strict=True))) for cells in set(every)}
+    if len(judged) == 1 < table[ROW].nunique() and (text := judged[every[0]]) is not None:
+        faults.add(f"every row: {text}; or give the task another column", code=_code_of(text, every[0]))
+        return
     told: set[int] = set()  # one row of a label table may own many images
-    for number, cells in zip(table[ROW].tolist(), zip(*columns, strict=True), strict=True):
-        if cells not in judged:
-            judged[cells] = fault_of(dict(zip(labels, map(str, cells), strict=True)))
+    for number, cells in zip(table[ROW].tolist(), every, strict=True):
         text = judged[cells]
         if text is not None and int(number) not in told:
             told.add(int(number))

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from rn50med.data.audit import LEAKS
+from rn50med.data.audit.counting import many
 from rn50med.data.balancing import balance, class_groups
 from rn50med.data.cache import PreparedImages, cache_place
 from rn50med.data.contract import PixelContract, kinds_of
-from rn50med.data.dataset import Batch, EpochSampler, ImageDataset, as_it_is
+from rn50med.data.dataset import Batch, EpochSampler, ImageDataset, as_it_is, poor_batch
 from rn50med.data.gate import ALLOWABLE, Gate
 from rn50med.data.inspection import Inspection
 from rn50med.data.manifest import OWN_COLUMNS, Columns, Manifest
@@ -31,6 +32,8 @@ from rn50med.errors import DataError, RecipeError, unknown
 from rn50med.tasks import Task
 
 log = logging.getLogger(__name__)
+
+_POOR = "batch norm cannot use so few; other images are left out in the next epoch"
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,9 @@ class ManifestDataModule(LightningDataModule):
                 f"data.batch_size: is {self.batch_size}, with {len(sampler)} images to train on; "
                 "batch norm needs batches of 2 or more, better 8."
             )
+        spared = poor_batch(len(sampler), self.batch_size) if norms_train else 0
+        if spared and rank == 0:
+            log.info("batches: the last of each epoch, of %s, is left out: %s", many(spared, "image"), _POOR)
         names = self.manifest.column("image")
         dataset = ImageDataset(self.prepared.images, names, self._targets, self.transforms, train, self.seed)
         # A generator of its own: a loader that drew its seed from the global one would move dropout.
@@ -253,7 +259,7 @@ class ManifestDataModule(LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=as_it_is,  # type: ignore[arg-type]  # the dataset collates
-            drop_last=norms_train and self._leaves_a_poor_batch(len(sampler)),
+            drop_last=spared > 0,
             persistent_workers=self.num_workers > 0,
             multiprocessing_context="fork" if self.num_workers and may_fork() else None,
             pin_memory=torch.cuda.is_available(),
@@ -268,11 +274,6 @@ class ManifestDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.is_global_zero:
             log.info("%s", balance(groups, rows, parts, self.task.strata_names))
         return groups
-
-    def _leaves_a_poor_batch(self, images: int) -> bool:
-        """Whether the last batch is too small for batch norm, and can be spared."""
-        rest = images % self.batch_size
-        return images > self.batch_size and 0 < rest < max(2, self.batch_size // 4)
 
 
 def _check_options(task: Task, batch_size: int, num_workers: int | None, seed: int) -> None:

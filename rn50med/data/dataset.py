@@ -159,3 +159,20 @@ def as_it_is(batch: Batch) -> Batch:
         batch: Of `ImageDataset`.
     """
     return batch
+
+
+def poor_batch(images: int, batch_size: int) -> int:
+    """Return how many images the last batch of an epoch has where that is too few for batch norm, else 0.
+
+    One batch alone is never left out, since nothing would be trained on.
+
+    Args:
+        images: Of the epoch.
+        batch_size: Of the others.
+
+    Example:
+        >>> poor_batch(25, 8), poor_batch(26, 8), poor_batch(24, 8), poor_batch(5, 8)
+        (1, 0, 0, 0)
+    """
+    rest = images % batch_size
+    return rest if images > batch_size and rest < max(2, batch_size // 4) else 0

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from rn50med.data.manifest import ROW, find_columns
 from rn50med.data.manifest import Columns as ColumnNames
+from rn50med.data.readers import dicom
 from rn50med.data.sources import TABLE_SUFFIXES, list_images, read_table
+from rn50med.data.sources.headers import first_bytes, read_headers
 from rn50med.data.sources.table import image_paths
 from rn50med.errors import DataError
 from rn50med.evaluation.cases import Membership, grouped
 from rn50med.training.module import FineTuneModule
 
 log = logging.getLogger(__name__)
+
+_PATIENT, _STUDY = "PatientID", "StudyInstanceUID"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Item:
     Args:
         name: As the table of predictions calls it.
         path: Its file.
-        patient: Where a table says so, else empty.
+        patient: Where a table says so, or the header of a DICOM file that no table names; else empty.
         study: Likewise.
     """
 
@@ -53,6 +57,8 @@ class Tables:
 def find_images(places: Sequence[str | Path], tables: Tables | None = None) -> list[Item]:
     """List the images that files, folders and tables stand for.
 
+    A table says whose its images are, or nobody does. Of files and folders, the headers of DICOM files do.
+
     Args:
         places: Image files; folders, with all images below them; tables with an image column.
         tables: How tables are read.
@@ -61,13 +67,23 @@ def find_images(places: Sequence[str | Path], tables: Tables | None = None) -> l
         DataError: If a place is not there, or holds no images.
     """
     known = Tables() if tables is None else tables
-    found = [item for place in places for item in _items(Path(place), known)]
+    listed = [(_is_table(path), path) for path in map(Path, places)]
+    found = [
+        (table, item)
+        for table, path in listed
+        for item in (_of_table(path, known) if table else _of_files(path))
+    ]
     if not found:
         raise DataError("predict: no images were given; name files, folders or a table after --images.")
-    return found
+    owned = iter(_owned([item for table, item in found if not table]))
+    return [item if table else next(owned) for table, item in found]
 
 
-def _items(place: Path, tables: Tables) -> list[Item]:
+def _is_table(place: Path) -> bool:
+    return place.suffix.lower() in TABLE_SUFFIXES and place.is_file()
+
+
+def _of_files(place: Path) -> list[Item]:
     if place.is_dir():
         names = list_images(place).names
         if not names:
@@ -75,8 +91,21 @@ def _items(place: Path, tables: Tables) -> list[Item]:
         return [Item((place / name).as_posix(), place / name) for name in names]
     if not place.is_file():
         raise DataError(f"{place}: there is no such file or folder; mend the path after --images.")
-    if place.suffix.lower() not in TABLE_SUFFIXES:
-        return [Item(place.as_posix(), place)]
+    return [Item(place.as_posix(), place)]
+
+
+def _owned(items: Sequence[Item]) -> list[Item]:
+    """Return items with patient and study, where the header of a DICOM file says them."""
+    of_dicom = [item for item in items if dicom.reads(first_bytes(item.path))]
+    headers = read_headers([item.path for item in of_dicom], (_PATIENT, _STUDY)) if of_dicom else []
+    said = {
+        item: replace(item, patient=header.said.get(_PATIENT, ""), study=header.said.get(_STUDY, ""))
+        for item, header in zip(of_dicom, headers, strict=True)
+    }
+    return [said.get(item, item) for item in items]
+
+
+def _of_table(place: Path, tables: Tables) -> list[Item]:
     table = read_table(place)
     have = [str(column) for column in table.columns if column != ROW]
     columns = find_columns(tables.columns, have, place.name, ("image",))
@@ -105,7 +134,10 @@ def membership(module: FineTuneModule, items: Sequence[Item]) -> Membership:
 
 
 def tell_alone(module: FineTuneModule, items: Sequence[Item]) -> None:
-    """Say how many images are called alone, although the model was judged by patients or studies.
+    """Say how many cases the images make, and how many of them are called alone for want of a name.
+
+    It is said where the model was judged by patients or studies: many images of one patient may be as many
+    patients whose headers say ``anonymous``.
 
     Args:
         module: It knows what a case is.
@@ -114,6 +146,8 @@ def tell_alone(module: FineTuneModule, items: Sequence[Item]) -> None:
     unit = module.unit.of
     if unit == "image":
         return
+    cases = len(membership(module, items).grouping)
+    log.info("predict: %d images of %s, each with one call", len(items), f"{cases} {module.unit.word(cases)}")
     alone = sum(not item.patient or (unit == "study" and not item.study) for item in items)
     if alone:
         log.warning(

@@ -202,21 +202,21 @@ def case_targets(target: Targets, grouping: Grouping) -> Targets:
     return found
 
 
-def uneven(target: Targets, grouping: Grouping) -> int:
-    """Return the number of cases whose images do not have the same target, as far as it is known.
+def uneven(target: Targets, grouping: Grouping) -> Ints:
+    """Return the cases whose images do not have the same target, as far as it is known, increasing.
 
     Args:
         target: Of the images, ``(N,)`` or ``(N, L)``.
         grouping: Of the images.
 
     Example:
-        >>> uneven(np.array([0, 1, 1]), Grouping.by(["a", "a", "b"]))
-        1
+        >>> uneven(np.array([0, 1, 1]), Grouping.by(["a", "a", "b"])).tolist()
+        [0]
     """
     known = np.isfinite(target) if target.dtype.kind == "f" else target != UNKNOWN
     differs = known & (target != case_targets(target, grouping)[grouping.index])
     rows = differs.reshape(len(target), -1).any(axis=1)
-    return int(np.unique(grouping.index[rows]).size)
+    return np.unique(grouping.index[rows])
 
 
 @dataclass(frozen=True, eq=False)

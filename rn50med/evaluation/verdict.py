@@ -12,20 +12,23 @@ from rn50med.evaluation.figure import Figure
 FEW_PATIENTS = 20
 """Patients of a class below which more of them help more than any knob; our choice."""
 
-SATURATED = 0.995
-"""A figure of val from which epochs can no longer be told apart; our choice."""
+SATURATED = 0.99
+"""How far val is when epochs can no longer be told apart, an AUROC of 0.995; our choice."""
 
-LARGE_GAP = 0.02
-"""A gap from which it matters, where train is above val's interval too; our choice."""
+LARGE_GAP = 0.04
+"""A gap from which it matters, where train is above val's interval too, an AUROC's 0.02; our choice."""
 
-UNLEARNT = 0.6
-"""A figure of train, of images that were learnt from, which is little above chance's 0.5; our choice."""
+UNLEARNT = 0.2
+"""How far train is, of images that were learnt from, when it is near chance, an AUROC of 0.6; our choice."""
 
-RISING = 0.005
-"""What the last quarter of the epochs has to add for val to count as rising; our choice."""
+WORTHWHILE = 0.01
+"""What the last quarter of the epochs has to add for more to be worthwhile, an AUROC's 0.005; our choice."""
 
-UNSURE = 0.2
-"""Width of val's interval from which val hardly tells two epochs apart; our choice."""
+UNSURE = 0.4
+"""Width of val's interval from which val hardly tells two epochs apart, an AUROC's 0.2; our choice."""
+
+LARGE_LOSS_GAP = 0.02
+"""What val's log-loss is above train's, at its lower limit, from which it matters; our choice."""
 
 OVERCONFIDENT = 1.5
 """Ratio of the log-losses of val and train, at its lower limit, from which val is surprised; our choice."""
@@ -35,8 +38,12 @@ OVERCONFIDENT = 1.5
 class Account:
     """What a training came to, at the epoch that was kept.
 
+    What counts as much is said of the way from chance to perfect, so that one rule serves figures of which
+    more is better and of which less is: an AUROC of 0.75 is half-way, and so is half of the error that always
+    saying the median makes.
+
     Args:
-        monitor: Name of the figure that is watched; more is better.
+        monitor: Name of the figure that is watched.
         train: That figure on images of train, as they are, without random changes.
         val: The same on val, with its interval by patient.
         train_loss: Mean loss of the same images of train, before any temperature.
@@ -49,6 +56,9 @@ class Account:
         effective_epochs: Images that were trained on, for each image of train.
         probes: Whether the head alone was trained.
         blends: Whether mixup is left to be turned on: it is off, and the task can blend its targets.
+        chance: What the figure is on val without having learnt anything.
+        perfect: What it is without a fault.
+        probable: Whether the model says probabilities, which can be too sure of themselves; not a number.
     """
 
     monitor: str
@@ -64,11 +74,27 @@ class Account:
     effective_epochs: float
     probes: bool = False
     blends: bool = True
+    chance: float = 0.5
+    perfect: float = 1.0
+    probable: bool = True
+
+    @property
+    def _way(self) -> float:
+        """From chance to perfect; below 0 where less is better, nan where chance makes no error."""
+        return (self.perfect - self.chance) or math.nan
+
+    def far(self, figure: float) -> float:
+        """Return how far a figure is on the way from chance, 0, to perfect, 1.
+
+        Args:
+            figure: Of train or val.
+        """
+        return (figure - self.chance) / self._way
 
     @property
     def gap(self) -> float:
         """How much better the figure of train is than that of val."""
-        return self.train - self.val.value
+        return math.copysign(1.0, self._way) * (self.train - self.val.value)
 
     @property
     def fewest(self) -> tuple[str, int]:
@@ -78,7 +104,9 @@ class Account:
     @property
     def overfits(self) -> bool:
         """Whether train is better than val by more than chance and by enough to matter."""
-        return self.gap >= LARGE_GAP and not self.train <= self.val.high  # no interval: the gap alone
+        end = self.val.high if self._way > 0 else self.val.low
+        within = self.far(self.train) <= self.far(end)  # not where there is no interval: the gap alone counts
+        return self.far(self.train) - self.far(self.val.value) >= LARGE_GAP and not within
 
     @property
     def first_quarter(self) -> bool:
@@ -87,15 +115,16 @@ class Account:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last epoch is the best, and val was rising still."""
+        """Whether the last epoch is the best, and val still got better."""
         last = self.best_epoch + 1 == self.epochs_run == self.epochs_planned
-        return last and self.gain >= RISING
+        return last and self.gain >= WORTHWHILE * abs(self._way)
 
     @property
     def surprised(self) -> bool:
         """Whether val's log-loss is above train's, by more than chance and by enough to matter."""
         low = self.val_loss.value if math.isnan(self.val_loss.low) else self.val_loss.low
-        return low > OVERCONFIDENT * self.train_loss and low - self.train_loss >= LARGE_GAP
+        large = low > OVERCONFIDENT * self.train_loss and low - self.train_loss >= LARGE_LOSS_GAP
+        return self.probable and large
 
 
 @dataclass(frozen=True)
@@ -133,10 +162,10 @@ RULES: tuple[Rule, ...] = (
     (
         lambda found: found.unfinished,
         "unfinished",
-        "val was still rising in the last epoch; give more epochs, --trainer.max_epochs.",
+        "val still got better in the last epoch; give more epochs, --trainer.max_epochs.",
     ),
     (
-        lambda found: found.train < UNLEARNT,
+        lambda found: found.far(found.train) < UNLEARNT,
         "unlearnt",
         "not even the images of train were learnt; check the labels with `rn50med inspect`, then try another "
         "learning rate, --model.optimizer.lr.",
@@ -153,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         "train is better than val by more than chance; raise the random changes, --data.transforms.strength.",
     ),
     (
-        lambda found: found.val.value >= SATURATED,
+        lambda found: found.probable and found.far(found.val.value) >= SATURATED,
         "saturated",
         "val is called almost without fault, so that it cannot tell two settings apart; compare by its "
         "log-loss, or by images of another site.",
@@ -171,7 +200,7 @@ RULES: tuple[Rule, ...] = (
         "--model.regularisation.mixup 0.2.",
     ),
     (
-        lambda found: found.val.high - found.val.low > UNSURE,
+        lambda found: abs(found.far(found.val.high) - found.far(found.val.low)) > UNSURE,
         "unsure",
         "val is too small to tell two settings apart; compare them with `rn50med crossval`.",
     ),

@@ -194,6 +194,20 @@ class Task(Filed):
     def watched(self, cases: Cases) -> dict[str, float]:
         """Return the figures to log each epoch, without intervals; undefined is ``nan``."""
 
+    def chance(self, learnt: Targets, cases: Cases) -> float:
+        """Return what the figure that is watched is without having learnt anything: of an AUROC, one half.
+
+        Args:
+            learnt: Targets of train.
+            cases: Those that are judged.
+        """
+        return 0.5
+
+    @property
+    def perfect(self) -> float:
+        """What the figure that is watched is without a fault: 1, or 0 where less of it is better."""
+        return 1.0 if self.monitor_mode == "max" else 0.0
+
     @abstractmethod
     def headline(self, cases: Cases) -> Figure:
         """Return the figure that is watched, with its interval by patient."""

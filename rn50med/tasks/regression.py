@@ -210,6 +210,10 @@ class Regression(Task):
         """Return the mean absolute error."""
         return {"mae": mean_absolute_error(cases.probability[:, 0], cases.target)}
 
+    def chance(self, learnt: Targets, cases: Cases) -> float:
+        """Return the mean absolute error of always saying the median of train."""
+        return mean_absolute_error(np.full(len(cases.target), np.median(learnt)), cases.target)
+
     def headline(self, cases: Cases) -> Figure:
         """Return the mean absolute error."""
         return self.figures(cases, None)["mae"]

@@ -44,7 +44,8 @@ def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
         module.pixel_contract = contract
     _check_classes(module, getattr(data, "task", None))
     if isinstance(data, ManifestDataModule):
-        unit = decided_unit(data.manifest, module.task, module.protocol.unit if learns else module.unit.of)
+        asked = module.protocol.unit if learns else module.unit.of
+        unit = decided_unit(data.manifest, module.task, asked, learns)
         module.unit = module.protocol.decided(unit) if learns else module.unit
     if learns:
         _check_blending(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from rn50med.errors import NumericalError, RecipeError, listed
+from rn50med.tasks import Task
 
 
 def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -32,6 +34,35 @@ def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | 
         return batch, torch.empty(0), None
     have = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
     raise RecipeError(f"batch: is {have}; give a dictionary with image and target, or a pair of them.")
+
+
+def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return image, target and index of a batch, the target as the task encodes it.
+
+    A column of labels, ``(B, 1)``, as array data sets have them, is taken for the labels, ``(B,)``: set
+    against values of shape ``(B,)``, it would give ``(B, B)`` differences. Labels of few bits are widened.
+
+    Args:
+        batch: As for `unpack`.
+        task: Knows the target.
+        soft: Whether shares of the classes, ``(B, K)``, may stand for the target.
+
+    Raises:
+        RecipeError: If it is no such batch, or has a target of another shape.
+    """
+    image, target, index = unpack(batch)
+    found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+    wanted = (len(image), *task.target_shape)
+    if isinstance(target, Tensor) and target.numel() == math.prod(wanted):
+        hard = task.exclusive or not target.is_floating_point()
+        target = target.reshape(wanted)
+        return image, target.long() if hard else target, index
+    if soft and found == (len(image), task.num_outputs) and target.is_floating_point():
+        return image, target, index
+    raise RecipeError(
+        f"batch: its target is {found}, and {type(task).__name__} needs a tensor of shape {wanted} for "
+        f"{len(image)} images; give each image its label."
+    )
 
 
 def check_finite(loss: Tensor, index: Tensor | None, trainer: Trainer) -> None:

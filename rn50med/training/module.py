@@ -24,11 +24,12 @@ from rn50med.evaluation.temperature import Temperature
 from rn50med.losses import Loss
 from rn50med.model.backbone import ResNet50
 from rn50med.model.heads import Head, HeadFactory, LinearHead
+from rn50med.model.heads.base import tried
 from rn50med.model.weights import LoadReport
 from rn50med.parts import Specification, factory_specification
 from rn50med.tasks import Task
 from rn50med.training.agreement import agree, membership_of
-from rn50med.training.batch import check_finite, unpack
+from rn50med.training.batch import check_finite, labelled, unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.finetuning import FineTuning, Full
 from rn50med.training.mixing import mixed_batch
@@ -66,10 +67,11 @@ class FineTuneModule(ThawingModule):
 
     Shape:
         - image: ``(B, C, H, W)``, in [0, 1].
+        - target: as the task encodes it, ``(B,)`` or ``(B, L)``; a column, ``(B, 1)``, is taken for ``(B,)``.
         - output: logits, ``(B, K)``, 32-bit.
 
     Raises:
-        RecipeError: If a part cannot be kept in a checkpoint.
+        RecipeError: If a part cannot be kept in a checkpoint, or the head makes other logits than the task's.
     """
 
     def __init__(  # noqa: PLR0913 - the keys of a recipe
@@ -94,7 +96,7 @@ class FineTuneModule(ThawingModule):
             )
         self.task = task
         self.backbone = ResNet50() if backbone is None else backbone
-        self.head: Head = head(self.backbone.channels, task.num_outputs)
+        self.head: Head = tried(head(self.backbone.channels, task.num_outputs), task.num_outputs)
         self.optimizer_factory = optimizer
         self.schedule_factory = schedule
         self.finetuning = Full() if finetuning is None else finetuning
@@ -176,7 +178,7 @@ class FineTuneModule(ThawingModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        image, target, index = unpack(batch)
+        image, target, index = labelled(batch, self.task, soft=True)
         seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
         draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
         blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
@@ -203,7 +205,7 @@ class FineTuneModule(ThawingModule):
         )
 
     def _collect(self, split: str, batch: Any) -> None:
-        image, target, index = unpack(batch)
+        image, target, index = labelled(batch, self.task)
         table = self._tables[split]
         if index is None:
             if self.trainer.world_size > 1:

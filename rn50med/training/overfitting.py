@@ -43,6 +43,9 @@ def account(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
     train = train_predictions(module, data, judge)
     cases = task.cases(train, membership_of(data.manifest, module.unit, train.index), module.temperature)
     owners = membership_of(data.manifest, module.unit, val.index).patients
+    rows = data.manifest.rows()
+    learnt = task.targets([rows[row] for row in data.rows_of("train")])
+    best = best_row(epochs.rows, monitor, task.monitor_mode) or (epochs.rows or [{"epoch": 0}])[-1]
     known, surprise = losses(task, val)
     return Account(
         monitor=task.monitor,
@@ -50,14 +53,17 @@ def account(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
         val=task.headline(module.cases["val"]),
         train_loss=float(np.mean(losses(task, train)[1])),
         val_loss=bootstrap_interval(weighted_mean, [surprise], owners[known]),
-        best_epoch=int((best_row(epochs.rows, monitor) or (epochs.rows or [{"epoch": 0}])[-1])["epoch"]),
+        best_epoch=int(best["epoch"]),
         epochs_run=len(epochs.rows),
         epochs_planned=trainer.max_epochs or 0,
-        gain=last_gain(epochs.rows, monitor),
+        gain=last_gain(epochs.rows, monitor, task.monitor_mode),
         patients=patients_of_classes(task, data),
         effective_epochs=sum(epochs.seen) / max(1, len(data.rows_of("train"))),
         probes=not module.backbone_trains,
         blends=task.blends and not module.regularisation.mixup,
+        chance=task.chance(learnt, module.cases["val"]),
+        perfect=task.perfect,
+        probable=not task.continuous,
     )
 
 
@@ -70,7 +76,7 @@ def train_predictions(module: FineTuneModule, data: ManifestDataModule, judge: T
         judge: Its device and precision are used.
     """
     rows, manifest = sampled_rows(module, data), data.manifest
-    targets = module.task.strata(manifest.rows())
+    targets = module.task.targets(manifest.rows())
     images = ImageDataset(
         data.prepared.images,
         manifest.column("image"),
@@ -116,28 +122,30 @@ def losses(task: Task, found: Predictions) -> tuple[NDArray[np.bool_], NDArray[n
         task: Knows its loss.
         found: Of the images.
     """
-    known = (found.target.reshape(len(found.target), -1) != UNKNOWN).any(axis=1)
+    labels = found.target.reshape(len(found.target), -1)
+    known = np.isfinite(labels[:, 0]) if task.continuous else (labels != UNKNOWN).any(axis=1)
     logits, target = torch.from_numpy(found.logits[known]), torch.from_numpy(found.target[known])
     each = [float(task.loss(logits[i : i + 1], target[i : i + 1])) for i in range(len(target))]
     return known, np.array(each)
 
 
-def last_gain(rows: Sequence[Mapping[str, float]], monitor: str) -> float:
-    """Return what the last quarter of the epochs, or the last one, added to the best figure of val.
+def last_gain(rows: Sequence[Mapping[str, float]], monitor: str, mode: str = "max") -> float:
+    """Return by how much the last quarter of the epochs, or the last one, bettered the best figure of val.
 
     Args:
         rows: What was logged, an epoch each.
-        monitor: Name of the figure; more is better.
+        monitor: Name of the figure.
+        mode: Whether more of it is better (``max``), or less.
 
     Example:
         >>> last_gain([{"val/auroc": value} for value in (0.5, 0.75, 0.7, 0.875)], "val/auroc")
         0.125
     """
-    before = best_row(rows[: -max(1, len(rows) // 4)], monitor)
-    best = best_row(rows, monitor)
+    before = best_row(rows[: -max(1, len(rows) // 4)], monitor, mode)
+    best = best_row(rows, monitor, mode)
     if best is None:
         return 0.0
-    return math.inf if before is None else best[monitor] - before[monitor]
+    return math.inf if before is None else abs(best[monitor] - before[monitor])
 
 
 def patients_of_classes(task: Task, data: ManifestDataModule) -> dict[str, int]:

@@ -162,9 +162,7 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
 def _verdict(
     best: FineTuneModule, data: ManifestDataModule, trainer: Trainer, judge: Trainer
 ) -> dict[str, Any]:
-    """Return the verdict on overfitting, and tell it; its rules are of figures of which more is better."""
-    if best.task.monitor_mode != "max":
-        return {}
+    """Return the verdict on overfitting, and tell it."""
     verdict = as_plain(account(best, data, trainer, judge))
     for name, text in in_words(verdict):
         log.info("%s: %s", name.lower(), text)

@@ -44,13 +44,13 @@ class StopOnSignal(Callback):
         """Do so for a signal that came during val, too."""
         self._act(trainer, pl_module)
 
-    def _act(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _act(self, trainer: Trainer, pl_module: LightningModule, ended: bool = False) -> None:
         received = self._received
         if trainer.world_size > 1:
             told = torch.tensor(received or 0, device=pl_module.device)
             received = int(trainer.strategy.reduce(told, reduce_op="max")) or None
         if received is not None:
-            self._stop(trainer, received)
+            self._stop(trainer, received, ended)
 
     def on_validation_batch_end(
         self,
@@ -65,19 +65,23 @@ class StopOnSignal(Callback):
         if self._received is not None and trainer.world_size == 1:
             self._stop(trainer, self._received)
 
-    def _stop(self, trainer: Trainer, number: int) -> None:
+    def _stop(self, trainer: Trainer, number: int, ended: bool = False) -> None:
         last = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Last)), None)
         name = signal.Signals(number).name
         if last is None:
             raise Interrupted(f"fit: stopped by {name} at step {trainer.global_step}.", number)
-        path = last.save_now(trainer)
+        path = last.best_model_path if ended and last.best_model_path else last.save_now(trainer)
         raise Interrupted(
             f"fit: stopped by {name}; checkpoint saved at step {trainer.global_step}: {path}", number
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back, before Lightning gives back what it had taken over itself."""
+        """Give the signals back, before Lightning gives back what it had taken over itself.
+
+        One that came after the last epoch's end stops the run too; the checkpoint is written by then.
+        """
         self._give_back()
+        self._act(trainer, pl_module, ended=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the signals back where training ends early, too."""

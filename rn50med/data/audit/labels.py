@@ -126,7 +126,10 @@ def patients_of_several_classes(manifest: Manifest, task: Task) -> list[Finding]
     several = sum(len(names) > 1 for names in strata.values())
     if not several:
         return []
-    message = f"{many(several, 'patient')} {'holds' if several == 1 else 'hold'} images of several classes."
+    message = (
+        f"{many(several, 'patient')} {'holds' if several == 1 else 'hold'} images of several classes. All "
+        "images of a patient go into one split, and classes keep their shares of images, not of patients."
+    )
     return [Finding("patients-several-classes", "info", message)]
 
 

@@ -14,7 +14,7 @@ from rn50med.data.splits.labels import deal_labels
 from rn50med.data.splits.strata import Strata
 from rn50med.errors import DataError, listed
 
-_REMEDY = "add patients, or give a split column with train, val and test."
+_REMEDY = "or give a split column with train, val and test."
 
 
 def fold_of(
@@ -71,17 +71,23 @@ def _need_groups(strata: Strata, group: NDArray[np.int64], folds: int) -> None:
     """Refuse what cannot be dealt: too few groups, in all or of a class."""
     if strata.several:
         held = len(np.unique(group))
-        rare = [f"there are {held} patients"] if held < folds else []
+        rare = [f"there {'is' if held == 1 else 'are'} {_patients(held)}"] if held < folds else []
+        more = "add patients"
     else:
         pairs = np.unique(np.stack([strata.values, group], axis=1), axis=0)
         held_by = np.bincount(pairs[:, 0], minlength=len(strata.names)).tolist()
         rare = [
-            f"class {name!r} has {held} patients"
+            f"class {name!r} has {_patients(held)}"
             for name, held in zip(strata.names, held_by, strict=True)
             if 0 < held < folds
         ]
+        more = "add patients, take the class out"
     if rare:
-        raise DataError(f"{' and '.join(rare)}, too few for {folds} patient-wise folds; {_REMEDY}")
+        raise DataError(f"{' and '.join(rare)}, too few for {folds} patient-wise folds; {more}, {_REMEDY}")
+
+
+def _patients(number: int) -> str:
+    return f"{number} patient{'' if number == 1 else 's'}"
 
 
 def rare_labels(strata: Strata, groups: NDArray[np.int64], folds: int) -> tuple[Finding, ...]:

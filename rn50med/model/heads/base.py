@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from rn50med.errors import RecipeError
 from rn50med.parts import Part
 
+_SIDE = 2  # of the coarsest map that a head is tried on; the finer ones are twice as large each
+
 
 class Head(Part, nn.Module):
     """Base of all heads; `rn50med.testing.check_head` checks what one has to promise.
@@ -47,6 +49,32 @@ class Head(Part, nn.Module):
 
 HeadFactory = Callable[[Sequence[int], int], Head]
 """What a recipe gives for a head: its options are filled in, channels and outputs are not."""
+
+
+def tried(head: Head, num_outputs: int) -> Head:
+    """Return a head that makes as many logits as it was asked for; it is tried on maps of zeros.
+
+    A loss would take the first of too many without a word.
+
+    Args:
+        head: Just built.
+        num_outputs: Logits that the task needs for each image, K.
+
+    Raises:
+        RecipeError: If it makes others.
+    """
+    like, training = next(head.parameters(), torch.zeros(())), head.training
+    sides = [_SIDE << level for level in range(len(head.channels))][::-1]
+    maps = [like.new_zeros(2, c, side, side) for c, side in zip(head.channels, sides, strict=True)]
+    with torch.no_grad():
+        logits = head.eval()(maps)
+    head.train(training)
+    if logits.shape != (2, num_outputs):
+        raise RecipeError(
+            f"model.head: {type(head).__name__} gives logits of shape {tuple(logits.shape)} for two images, "
+            f"and the task needs (2, {num_outputs}); let the head make as many as num_outputs says."
+        )
+    return head
 
 
 def dropout_layer(head: str, probability: float) -> nn.Dropout:
