@@ -30,6 +30,7 @@ from rn50med import (
 )
 from rn50med.errors import NumericalError, RecipeError
 from rn50med.training.callbacks import EpochLog
+from rn50med.training.checkpoints import Last
 from rn50med.training.found_rate import searches_rate
 from rn50med.training.rate_curve import suggested
 from rn50med.training.rate_search import RateSearch
@@ -118,7 +119,9 @@ class Searched:
     def _trained(self, films: Path, folder: Path, *callbacks: object, rate: float = 1e-3):
         module, data = parts(films, rate)
         log = EpochLog()
-        trainer = trainer_of(folder, *module.default_callbacks(folder / "kept"), log, *callbacks)
+        # without the last epoch's checkpoint, whose writing would take most of the time
+        usual = [each for each in module.default_callbacks(folder / "kept") if not isinstance(each, Last)]
+        trainer = trainer_of(folder, *usual, log, *callbacks)
         trainer.fit(module, datamodule=data)
         return module, log.rows, trainer.optimizers[0]
 
@@ -256,6 +259,7 @@ SMALL = {
     "trainer.max_epochs": 1,
     "trainer.accelerator": "cpu",
     "evaluation.test": "never",
+    "evaluation.checks": "false",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import islice
@@ -47,7 +47,7 @@ class SearchedModule(LightningModule):
         """
         copy = deepcopy(self)
         copy._on_trial = True
-        copy.optimizer_factory = partial(self.optimizer_factory, lr=1.0)
+        copy.optimizer_factory = _at(1.0, self.optimizer_factory)
         copy.schedule_factory = schedule
         return copy
 
@@ -57,8 +57,12 @@ class SearchedModule(LightningModule):
         Args:
             found: The rate.
         """
-        self.optimizer_factory = partial(self.optimizer_factory, lr=found.rate)
+        self.optimizer_factory = _at(found.rate, self.optimizer_factory)
         self.specification["optimizer"] = factory_specification(self.optimizer_factory, "optimizer")
+
+
+def _at(rate: float, factory: Callable[..., Optimizer]) -> OptimizerFactory:
+    return partial(factory, lr=rate)
 
 
 class RateSearch(LearningRateFinder):
