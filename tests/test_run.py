@@ -8,7 +8,6 @@ import platform
 import re
 import signal
 import stat
-import struct
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 import torch
 from conftest import ONE_STEP, as_words
 from films import write_films
+from wandb_file import decoded
 
 from rn50med import FineTuneModule, fit, load_recipe, predict
 from rn50med.cli import main
@@ -234,43 +234,6 @@ def test_the_offline_run_of_weights_and_biases_holds_recipe_curves_and_figures_a
     assert not kept["files"] - {"wandb-summary.json", "config.yaml", "output.log", "wandb-metadata.json"}
     for other in (path for path in (folder / "wandb").rglob("*") if path.is_file()):
         assert CANARY.encode() not in other.read_bytes(), other
-
-
-def wandb_records(path):
-    """Yield the records of a `.wandb` file: LevelDB's log format behind seven bytes of its own."""
-    from wandb.proto import wandb_internal_pb2
-
-    data, block, at, parts = path.read_bytes(), 32768, 7, b""
-    assert data[:4] == b":W&B"
-    while at + 7 <= len(data):
-        if block - at % block < 7:  # too little is left for a header
-            at += block - at % block
-            continue
-        length, kind = struct.unpack_from("<HB", data, at + 4)
-        parts += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in {1, 4}:  # whole, or the last part
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-def decoded(path):
-    """Read what an offline run would send."""
-    kept = {"config": {}, "history": set(), "summary": {}, "files": set(), "environment": [], "raw": ""}
-    for record in wandb_records(path):
-        for item in [*record.run.config.update, *record.config.update]:
-            kept["config"][item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
-        kept["history"] |= {item.key or "/".join(item.nested_key) for item in record.history.item}
-        for item in record.summary.update:
-            kept["summary"][item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
-        kept["files"] |= {item.path for item in record.files.files}
-        if record.HasField("environment"):
-            kept["environment"] += [str(value) for _, value in record.environment.ListFields()]
-        kept["raw"] += str(record)
-    kept["config"].pop("_wandb", None)
-    return kept
 
 
 def test_sigterm_saves_a_checkpoint_and_ends_with_143(tmp_path):

@@ -83,9 +83,11 @@ def _crossval(words: Sequence[str]) -> tuple[Path, Mapping[str, Any]]:
         _join(ready)
     assembly = Assembly(ready)
     chosen = assembly.config.output
+    recipe = assembly.resolved()
+    _refuse_search(recipe)
     folder = crossval_folder(chosen, assembly.recipe_name)
     number = assembly.data.splits.crossval or FOLDS
-    begin(folder, assembly.resolved(), _as_now(ready))
+    begin(folder, recipe, _as_now(ready))
     if not chosen:
         mark_latest(folder)
     log.info("crossval: %d patient-wise folds of train and val; the test images stay closed", number)
@@ -99,6 +101,16 @@ def _crossval(words: Sequence[str]) -> tuple[Path, Mapping[str, Any]]:
         log.info("fold-%d, of %d folds", fold, number)
         _fit(folder, fold, ready, options)
     return folder, conclude(folder)
+
+
+def _refuse_search(recipe: Mapping[str, Any]) -> None:
+    from rn50med.training.found_rate import searches_rate  # noqa: PLC0415
+
+    if searches_rate(recipe):
+        raise RecipeError(
+            "crossval: LearningRateFinder would give each fold a rate of its own, and the folds are of one "
+            "recipe; find it with `fit`, and give --model.optimizer.lr in its place."
+        )
 
 
 def _as_now(ready: Ready) -> Callable[[Path], Mapping[str, Any]]:

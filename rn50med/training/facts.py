@@ -55,12 +55,14 @@ def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     monitor = f"val/{module.task.monitor}"
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
     best = best_row(rows, monitor, module.task.monitor_mode) or (rows[-1] if rows else {"epoch": 0})
+    found = module.found_rate
     return {
         "epochs_planned": trainer.max_epochs,
         "epochs_run": len(rows),
         "best_epoch": int(best["epoch"]),
         "monitor": monitor,
         "stopped_early": len(rows) < (trainer.max_epochs or 0),
+        **({} if found is None else {"learning_rate": asdict(found)}),
     }
 
 

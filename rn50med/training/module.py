@@ -165,6 +165,8 @@ class FineTuneModule(ThawingModule):
 
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
+        if self._on_trial:
+            return  # all of it was done before the copy was made
         self.to(memory_format=torch.channels_last)
         agree(self, getattr(self._trainer, "datamodule", None), stage == "fit")
         if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:

@@ -30,11 +30,12 @@ from rn50med.training.folder import (
     write_recipe,
     write_split_file,
 )
+from rn50med.training.found_rate import with_rate
 from rn50med.training.judging import EVALUATED, Evaluation, evaluation_trainer, judged
 from rn50med.training.ledger import count_opening
 from rn50med.training.module import FineTuneModule
 from rn50med.training.overfitting import account
-from rn50med.training.tracking import finish
+from rn50med.training.tracking import finish, tell_recipe
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,9 @@ class Recorder(Callback):
             backbone = pl_module.backbone.specification()
             recipe["model"]["backbone"] = backbone
             backbone["init_args"]["weights"] = report.used
+        if pl_module.found_rate is not None:
+            recipe = with_rate(recipe, pl_module.found_rate)
+            tell_recipe(trainer.loggers, recipe)
         if pl_module.lr_factor != 1.0:
             log.info("learning rate: times %g, because the weights are pretrained", pl_module.lr_factor)
         if trainer.world_size > 1 and pl_module.device.type == "cpu":

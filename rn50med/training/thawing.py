@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -20,14 +19,15 @@ from rn50med.model.heads import Head
 from rn50med.model.weights import LoadReport
 from rn50med.training.features import FeatureStore
 from rn50med.training.finetuning import FineTuning
+from rn50med.training.rate_search import SearchedModule
 from rn50med.training.regularisation import Regularisation
-from rn50med.training.schedule import ScheduleFactory, build_optimizer
-from rn50med.training.starting_point import OptimizerFactory, drawn_back, sparing
+from rn50med.training.schedule import build_optimizer
+from rn50med.training.starting_point import drawn_back, sparing
 
 log = logging.getLogger(__name__)
 
 
-class ThawingModule(LightningModule):
+class ThawingModule(SearchedModule):
     """A module whose parts may be frozen, for some epochs or for good.
 
     A frozen part keeps its parameters and its batch-norm statistics to the bit: no gradient is computed for
@@ -45,8 +45,6 @@ class ThawingModule(LightningModule):
     backbone: ResNet50
     head: Head
     finetuning: FineTuning
-    optimizer_factory: OptimizerFactory
-    schedule_factory: ScheduleFactory
     pretrained_lr_factor: float
     regularisation: Regularisation
     load_report: LoadReport | None

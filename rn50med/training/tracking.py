@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 from rn50med.errors import RecipeError
 from rn50med.network import is_offline
@@ -139,6 +139,18 @@ def wandb_logger(tracking: Tracking, recipe: Mapping[str, Any], folder: Path, na
             "use --wandb offline, and `wandb sync` later."
         ) from error
     return WandbLogger(experiment=run, log_model=False)
+
+
+def tell_recipe(loggers: Iterable[Logger], recipe: Mapping[str, Any]) -> None:
+    """Tell the recipe again, without its paths, where it has changed since the run was started.
+
+    Args:
+        loggers: Of the trainer; only those of Weights & Biases are told.
+        recipe: Resolved.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.config.update(without_places(recipe), allow_val_change=True)
 
 
 def finish(logger: WandbLogger, figures: Mapping[str, float | int | None], folder: Path) -> None:

@@ -151,9 +151,8 @@ def optimiser(facts: Facts, record: Record) -> str:
         return ""
     options = record.numbers("model", "optimizer")
     text = f"Parameters were fitted by {path.rpartition('.')[2]}"
-    text += (
-        f" at a highest learning rate of {options['lr']:g}{_factor(facts, record)}" if "lr" in options else ""
-    )
+    if "lr" in options:
+        text += f" at a highest learning rate of {options['lr']:g}{_factor(facts, record)}{_search(facts)}"
     if options.get("weight_decay"):
         text += f", with a weight decay of {options['weight_decay']:g} but none of norms and biases"
     batch, devices = record.part("data", "batch_size"), facts.environment.get("devices") or 1
@@ -161,6 +160,13 @@ def optimiser(facts: Facts, record: Record) -> str:
         text += f", in batches of {batch} images" + (f" on each of {devices} devices" if devices > 1 else "")
     clip = record.part("trainer", "gradient_clip_val")
     return f"{text}, gradients clipped at {clip:g}." if isinstance(clip, int | float) and clip else f"{text}."
+
+
+def _search(facts: Facts) -> str:
+    """Return how the rate was found, where it was searched for."""
+    found = (facts.environment.get("training") or {}).get("learning_rate") or {}
+    how = " (found by a range test of {steps} steps on images of train, from {low:g} to {high:g})"
+    return how.format(**found) if found.get("used") else ""
 
 
 def _factor(facts: Facts, record: Record) -> str:
