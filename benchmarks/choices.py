@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+import candidates  # noqa: F401 - checkpoints name its classes
 import numpy as np
 import pandas as pd
 import torch
