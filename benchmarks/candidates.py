@@ -55,6 +55,31 @@ class Placed(Radiograph):
         return [place, *TONE, *ROUGH]
 
 
+class Moved(Radiograph):
+    """The recipe, turned, shifted and squeezed by twice as much."""
+
+    def changes(self) -> Sequence[Transform]:
+        """Return the random changes."""
+        return [RandGeometry(Turn(12), Shift(0.1), Scale(0.18), prob=0.9), *super().changes()[1:]]
+
+
+class Cropped(Radiograph):
+    """The recipe, turned, shifted, squeezed and cropped as Inception was, down to two thirds of a side."""
+
+    def changes(self) -> Sequence[Transform]:
+        """Return the random changes."""
+        place = RandGeometry(Turn(12), Shift(0.12), Scale(0.2), Zoom(0.9, 1.5), prob=0.9)
+        return [place, *super().changes()[1:]]
+
+
+class Covered(Moved):
+    """`Moved`, with frames painted over the edges."""
+
+    def changes(self) -> Sequence[Transform]:
+        """Return the random changes."""
+        return [*super().changes(), RandBorder(prob=0.5)]
+
+
 class RandBorder(Random):
     """Paint a frame of one grey over the edges, each of a width of its own."""
 

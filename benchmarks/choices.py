@@ -1,21 +1,23 @@
 """Which settings hold on films that are worse than those of train: fits on parts of the training films.
 
 Patients that the table calls train are cut into five parts. Each candidate learns on four parts, or on
-a share of their patients, and is judged on half of the patients of the fifth: on their images as they are
-and under noise, blur, contrast, resolution and gamma as in ``rn50med.training.changes``. The official test
-images are not read.
+a share of their patients, and is judged on half of the patients of the fifth: on their images as they are,
+under noise, blur, contrast, resolution and gamma as in ``rn50med.training.changes``, and in other places.
+The official test images are not read.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -24,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rn50med import FineTuneModule, Radiograph
 from rn50med.data.transforms.deterministic import ReadImage
@@ -33,6 +36,8 @@ from rn50med.training.changes import CHANGES
 
 FOLDS, SPARE = 5, 10
 """Parts of the patients, and patients that the run calls test, since a table has to have some."""
+
+UNCHANGED = "as they are"
 
 WIDE = {"data.transforms": "candidates.Wide"}
 CANDIDATES: Mapping[str, Mapping[str, object]] = {
@@ -44,9 +49,56 @@ CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "wide, mixup": WIDE | {"model.regularisation.mixup": 0.2},
     "wide, standardised": WIDE | {"model.backbone": "candidates.Standardised"},
     "wide, stages 3 to 5": WIDE | {"model.head": "MultiScaleHead"},
+    "moved": {"data.transforms": "candidates.Moved"},
+    "cropped": {"data.transforms": "candidates.Cropped"},
+    "covered": {"data.transforms": "candidates.Covered"},
     "wide, GeM": WIDE | {"model.head": "GeMHead"},
 }
 """Keys that differ from the recipe chest_xray."""
+
+
+def framed(images: Tensor, share: float) -> Tensor:
+    """Return images whose edges are covered by a frame of a dark grey.
+
+    Args:
+        images: ``(B, C, H, W)``.
+        share: Of the side that the frame is wide.
+    """
+    width = round(share * images.shape[-1])
+    covered = torch.full_like(images, 0.25)
+    covered[..., width:-width, width:-width] = images[..., width:-width, width:-width]
+    return covered
+
+
+def placed(
+    images: Tensor, degrees: float = 0.0, width: float = 1.0, height: float = 1.0, shift: float = 0.0
+) -> Tensor:
+    """Return images turned, scaled and shifted; beyond their edges it is black.
+
+    Args:
+        images: ``(B, C, H, W)``.
+        degrees: Of the turn.
+        width: Factor on the width of what is seen; above 1 enlarges.
+        height: Likewise.
+        shift: To the right and down, as a share of the side.
+    """
+    turn = math.radians(degrees)
+    c, s = math.cos(turn), math.sin(turn)
+    back = torch.tensor([[c / width, -s / width, -2 * shift], [s / height, c / height, -2 * shift]])
+    grid = F.affine_grid(back.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+PLACES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "turned by 10 degrees": partial(placed, degrees=10),
+    "enlarged by 1.25": partial(placed, width=1.25, height=1.25),
+    "shrunk by 0.8": partial(placed, width=0.8, height=0.8),
+    "narrower by 0.8": partial(placed, width=0.8),
+    "lower by 0.8": partial(placed, height=0.8),
+    "shifted by a tenth": partial(placed, shift=0.1),
+    "edges covered": partial(framed, share=0.08),
+}
+"""Changes of place and edges, which the report does not look at: films are taken and cropped otherwise."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +190,11 @@ def judged(fit: Fit) -> dict[str, dict[str, float]]:
         probability = torch.sigmoid(logits.double())[:, 0].numpy()
         return {"auroc": auroc(probability, target), "log_loss": log_loss(probability, target)}
 
-    found = {"unchanged": figures(images)}
+    found = {UNCHANGED: figures(images)}
     for change in CHANGES:
         found[f"{change.kind}, {change.strength}"] = figures(change(images, range(len(images)), 0))
+    for name, move in PLACES.items():
+        found[name] = figures(move(images))
     return found
 
 
@@ -168,16 +222,19 @@ def told(found: Mapping[Fit, Mapping[str, Mapping[str, float]]]) -> Iterator[str
     Args:
         found: What each training came to.
     """
-    yield f"{'':<24}{'fold':>6}{'unchanged':>22}{'mean of the changed':>22}{'the worst':>30}"
-    yield f"{'':<24}{'':>6}{'AUROC':>11}{'log-loss':>11}{'AUROC':>11}{'log-loss':>11}{'log-loss':>30}"
+    heads = "".join(f"{head:>20}" for head in ("as they are", "worse in tone", "in other places"))
+    yield f"{'':<22}{'part':>5}{heads}{'the worst':>30}"
+    yield f"{'':<27}{'AUROC  log-loss':>20}{'AUROC  log-loss':>20}{'AUROC  log-loss':>20}{'log-loss':>30}"
     for fit, figures in found.items():
-        changed = {name: each for name, each in figures.items() if name != "unchanged"}
-        worst = max(changed, key=lambda name: changed[name]["log_loss"])
-        cells = [figures["unchanged"][key] for key in ("auroc", "log_loss")]
-        cells += [mean(each[key] for each in changed.values()) for key in ("auroc", "log_loss")]
-        numbers = "".join(f"{cell:>11.3f}" for cell in cells)
-        last = f"{worst} {changed[worst]['log_loss']:.3f}"
-        yield f"{fit.candidate:<24}{fit.fold:>6}{numbers}{last:>30}"
+        tones = [name for name in figures if name not in PLACES and name != UNCHANGED]
+        worst = max(figures, key=lambda name: figures[name]["log_loss"])
+        cells = "".join(
+            f"{mean(figures[name]['auroc'] for name in names):>11.3f}"
+            f"{mean(figures[name]['log_loss'] for name in names):>9.3f}"
+            for names in ([UNCHANGED], tones, list(PLACES))
+        )
+        last = f"{worst} {figures[worst]['log_loss']:.3f}"
+        yield f"{fit.candidate:<22}{fit.fold:>5}{cells}{last:>30}"
 
 
 def main() -> int:
