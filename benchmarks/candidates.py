@@ -55,12 +55,12 @@ class Placed(Radiograph):
         return [place, *TONE, *ROUGH]
 
 
-class Moved(Radiograph):
-    """The recipe, turned, shifted and squeezed by twice as much."""
+class Still(Radiograph):
+    """The recipe, with smaller changes of place, as they were before."""
 
     def changes(self) -> Sequence[Transform]:
         """Return the random changes."""
-        return [RandGeometry(Turn(12), Shift(0.1), Scale(0.18), prob=0.9), *super().changes()[1:]]
+        return [PLACE, *super().changes()[1:]]
 
 
 class Cropped(Radiograph):
@@ -72,8 +72,8 @@ class Cropped(Radiograph):
         return [place, *super().changes()[1:]]
 
 
-class Covered(Moved):
-    """`Moved`, with frames painted over the edges."""
+class Covered(Radiograph):
+    """The recipe, with frames painted over the edges."""
 
     def changes(self) -> Sequence[Transform]:
         """Return the random changes."""

@@ -49,7 +49,7 @@ CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "wide, mixup": WIDE | {"model.regularisation.mixup": 0.2},
     "wide, standardised": WIDE | {"model.backbone": "candidates.Standardised"},
     "wide, stages 3 to 5": WIDE | {"model.head": "MultiScaleHead"},
-    "moved": {"data.transforms": "candidates.Moved"},
+    "still": {"data.transforms": "candidates.Still"},
     "cropped": {"data.transforms": "candidates.Cropped"},
     "covered": {"data.transforms": "candidates.Covered"},
     "wide, GeM": WIDE | {"model.head": "GeMHead"},
