@@ -400,30 +400,6 @@ def test_folds_are_pooled_without_a_temperature(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_recipe_learns_the_number_of_the_phantom(command_line: Callable[..., Outcome]) -> None:
-    """From random weights, 32 px: half of the error of saying the median of train, or less."""
-    outcome = command_line(
-        "fit", "--recipe", "bone_age", "--model.backbone.weights", "none",
-        "--data.transforms.size", "32", "--trainer.accelerator", "cpu",
-    )  # fmt: skip
-    assert outcome.code == 0, outcome.err
-    folder = Path(outcome.out.splitlines()[-1])
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["test"]["mae"]["value"] < 0.5 * metrics["test"]["mae_train_median"]["value"]
-    assert metrics["test"]["pearson"]["value"] > 0.8
-    assert metrics["temperature"] is metrics["operating_point"] is None
-    kept = pd.read_csv(folder / "predictions" / "test.csv")
-    assert list(kept) == ["image", "patient", "target", "value"]
-    facts = json.loads((folder / "environment.json").read_text())["training"]
-    epochs = pd.read_csv(folder / "metrics.csv")
-    assert facts["best_epoch"] == epochs["epoch"][epochs["val/mae"].idxmin()]
-    assert facts["verdict"]["best_epoch"] == facts["best_epoch"]
-    assert facts["verdict"]["monitor"] == "mae"
-    assert "what to turn next: " in outcome.err
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_number_is_predicted_explained_and_cross_validated(
     command_line: Callable[..., Outcome], film_table: FilmTable, tmp_path: Path
