@@ -33,7 +33,7 @@ class Learnt:
 
 
 LEARNT = (
-    Learnt("chest_xray", "Binary", "MLPHead", 128, 8, {"auroc": 0.9}),
+    Learnt("chest_xray", "Binary", "MLPHead", 128, 8, {"auroc": 0.95}),  # 1.000
     Learnt("brain_mri", "MultiClass", "GeMHead", 96, 6, {"auroc": 0.95}),  # 1.000
     Learnt("chest_xray_findings", "MultiLabel", "AttentionHead", 96, 6, {"auroc": 0.6}),
     Learnt(  # 0.964 and 0.802
