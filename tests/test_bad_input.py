@@ -241,7 +241,7 @@ BAD_DATA: dict[str, tuple[Callable[[FilmTable], object], list[str]]] = {
         lambda t: all_labels(t, ""),
         [
             "labels.csv: every row: empty cell in column 'label'; write one of normal, pneumonia; or give "
-            "the task another column."
+            "the task another column"
         ],
     ),
     "labels of another column": (

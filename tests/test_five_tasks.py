@@ -35,7 +35,7 @@ class Learnt:
 LEARNT = (
     Learnt("chest_xray", "Binary", "MLPHead", 128, 8, {"auroc": 0.95}),  # 1.000
     Learnt("brain_mri", "MultiClass", "GeMHead", 96, 6, {"auroc": 0.95}),  # 1.000
-    Learnt("chest_xray_findings", "MultiLabel", "AttentionHead", 96, 6, {"auroc": 0.6}),
+    Learnt("chest_xray_findings", "MultiLabel", "AttentionHead", 96, 6, {"auroc": 0.58}),  # 0.615
     Learnt(  # 0.964 and 0.802
         "diabetic_retinopathy",
         "Ordinal",
@@ -44,7 +44,7 @@ LEARNT = (
         6,
         {"auroc_above": 0.9, "kappa_quadratic": 0.6},
     ),
-    Learnt("bone_age", "Regression", "CosineHead", 32, 8, {"pearson": 0.8}),
+    Learnt("bone_age", "Regression", "CosineHead", 32, 8, {"pearson": 0.8}),  # 0.913
 )
 """Of `Regression` the error has a bar as well: half of that of always saying the median of train."""
 

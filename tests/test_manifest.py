@@ -176,7 +176,7 @@ def test_all_faults_are_told_in_the_order_of_their_rows() -> None:
 
 
 def test_a_table_full_of_faults_gives_a_message_that_can_be_read() -> None:
-    rows = [GOOD | {"label": "x", "image": f"{i}.png"} for i in range(MOST_SHOWN + 100)]
+    rows = [GOOD, *(GOOD | {"label": "x", "image": f"{i}.png"} for i in range(MOST_SHOWN + 100))]
     said = fault_of(*rows)
     assert len(said.splitlines()) == MOST_SHOWN + 2
     assert said.endswith("... and 100 more")

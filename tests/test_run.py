@@ -205,7 +205,16 @@ def test_predictions_of_files_equal_those_of_the_test_set(run, tmp_path):
     by_name = predicted.assign(name=["films/" + Path(p).name for p in predicted["image"]]).set_index("name")
     found = by_name.loc[tested["image"]]
     np.testing.assert_allclose(found["prob_pneumonia"], tested["prob_pneumonia"], atol=1e-6)
-    assert list(found["call"]) == list(tested["call"])
+
+
+def test_calls_of_a_table_with_patients_equal_those_of_the_test_set(run, tmp_path):
+    folder, _, _ = run
+    tested = pd.read_csv(folder / "predictions" / "test.csv")
+    assert main(["predict", "--run", str(folder), "--images", str(folder.parent / "labels.csv"),
+                 "--output", str(tmp_path / "p.csv")]) == 0  # fmt: skip
+    predicted = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    by_name = predicted.assign(name=["films/" + Path(p).name for p in predicted["image"]]).set_index("name")
+    assert list(by_name.loc[tested["image"], "call"]) == list(tested["call"])
 
 
 def test_the_checkpoint_of_the_command_line_reloads_with_nothing_but_its_path(run):
