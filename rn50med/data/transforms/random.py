@@ -77,10 +77,6 @@ class Random(Seeded, RandomizableTransform, ABC):  # type: ignore[misc]
         """Draw from -reach to reach."""
         return float(self.R.uniform(-reach, reach))
 
-    def _factor_within(self, low: float, high: float) -> float:
-        """Draw a factor from low to high, even in its logarithm."""
-        return math.exp(self.R.uniform(math.log(low), math.log(high)))
-
 
 def _plain(data: Any) -> Tensor:
     """Return a plain tensor of floats."""
@@ -92,32 +88,11 @@ def _plain(data: Any) -> Tensor:
     return image
 
 
-class RandGamma(Random):
-    """Raise brightness to a power, which leaves black and white; 2 is drawn as often as 1/2.
+class RandFactor(Random, ABC):
+    """Base of changes by a factor, which is even in its logarithm: 2 is drawn as often as 1/2.
 
     Args:
-        low: Smallest power, above 0; below 1 brightens.
-        high: Largest power.
-        prob: Probability of a change, from 0 to 1.
-    """
-
-    def __init__(self, low: float, high: float, prob: float = 1.0) -> None:
-        super().__init__(prob)
-        self.low = low
-        self.high = high
-
-    def _draw(self, image: Tensor) -> None:
-        self._power = self._factor_within(self.low, self.high)
-
-    def _apply(self, image: Tensor) -> Tensor:
-        return image.clamp(0.0, 1.0).pow_(self._power)
-
-
-class RandContrast(Random):
-    """Stretch brightness about the image's mean, or draw it together.
-
-    Args:
-        low: Smallest factor, above 0; below 1 takes contrast away.
+        low: Smallest factor, above 0.
         high: Largest factor.
         prob: Probability of a change, from 0 to 1.
     """
@@ -128,7 +103,30 @@ class RandContrast(Random):
         self.high = high
 
     def _draw(self, image: Tensor) -> None:
-        self._factor = self._factor_within(self.low, self.high)
+        self._factor = math.exp(self.R.uniform(math.log(self.low), math.log(self.high)))
+
+
+class RandGamma(RandFactor):
+    """Raise brightness to a power, which leaves black and white; a power below 1 brightens.
+
+    Args:
+        low: Smallest power, above 0.
+        high: Largest power.
+        prob: Probability of a change, from 0 to 1.
+    """
+
+    def _apply(self, image: Tensor) -> Tensor:
+        return image.clamp(0.0, 1.0).pow_(self._factor)
+
+
+class RandContrast(RandFactor):
+    """Stretch brightness about the image's mean, or draw it together; a factor below 1 takes contrast away.
+
+    Args:
+        low: Smallest factor, above 0.
+        high: Largest factor.
+        prob: Probability of a change, from 0 to 1.
+    """
 
     def _apply(self, image: Tensor) -> Tensor:
         mean = image.mean()
