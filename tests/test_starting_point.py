@@ -145,6 +145,7 @@ def fitted(folder, weights, strength, epochs=1, resume=None):
     return trainer, distance
 
 
+@pytest.mark.slow
 def test_pretrained_weights_stay_nearer_to_their_start_and_are_not_decayed(tmp_path, start_file):
     free = fitted(tmp_path, start_file, 0.0)[1].far
     trainer, held = fitted(tmp_path, start_file, 300.0)

@@ -112,6 +112,7 @@ TINY = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_of_the_agent_logs_the_metric_and_leaves_test_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
