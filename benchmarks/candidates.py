@@ -72,14 +72,6 @@ class Cropped(Radiograph):
         return [place, *super().changes()[1:]]
 
 
-class Covered(Radiograph):
-    """The recipe, with frames painted over the edges."""
-
-    def changes(self) -> Sequence[Transform]:
-        """Return the random changes."""
-        return [*super().changes(), RandBorder(prob=0.5)]
-
-
 class RandBorder(Random):
     """Paint a frame of one grey over the edges, each of a width of its own."""
 

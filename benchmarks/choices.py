@@ -51,8 +51,6 @@ CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "wide, stages 3 to 5": WIDE | {"model.head": "MultiScaleHead"},
     "still": {"data.transforms": "candidates.Still"},
     "cropped": {"data.transforms": "candidates.Cropped"},
-    "covered": {"data.transforms": "candidates.Covered"},
-    "wide, GeM": WIDE | {"model.head": "GeMHead"},
 }
 """Keys that differ from the recipe chest_xray."""
 
@@ -141,11 +139,8 @@ class Fit:
             "evaluation.checks": "false",
             "output": self.folder,
         }
-        given = CANDIDATES[self.candidate]
-        classes = {
-            key: given[key] for key in given if key in {"data.transforms", "model.backbone", "model.head"}
-        }
-        words = [f"--{key}={value}" for key, value in (classes | keys | dict(given)).items()]
+        own = dict(CANDIDATES[self.candidate])  # first, since the options of a class come after it
+        words = [f"--{key}={value}" for key, value in (own | keys).items()]
         return [sys.executable, "-m", "rn50med", "fit", *words]
 
 

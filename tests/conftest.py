@@ -35,8 +35,8 @@ ONE_STEP: dict[str, object] = {
 """Options of `fit` for a training of about two seconds."""
 
 
-MOST_PROCESSES = 4
-"""Of the whole suite: each takes up to 4 GB."""
+MOST_PROCESSES = 2
+"""Of the whole suite: each takes up to 6 GB."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -194,27 +194,27 @@ def test_other_splits_than_those_of_the_run_are_refused(run, capsys):
     assert "--trainer.max_epochs has no effect here" in capsys.readouterr().err
 
 
-def test_predictions_of_files_equal_those_of_the_test_set(run, tmp_path):
-    folder, _, _ = run
-    tested = pd.read_csv(folder / "predictions" / "test.csv")
-    assert main(["predict", "--run", str(folder), "--images", str(folder.parent / "films"),
-                 "--output", str(tmp_path / "p.csv")]) == 0  # fmt: skip
-    predicted = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+def predicted_as_tested(folder, images, output):
+    """Rows that predict writes, in the order of the table of test, and that table."""
+    assert main(["predict", "--run", str(folder), "--images", str(images), "--output", str(output)]) == 0
+    predicted, tested = (
+        pd.read_csv(output, keep_default_na=False),
+        pd.read_csv(folder / "predictions/test.csv"),
+    )
     assert len(predicted) == 48
     assert set(predicted["status"]) == {"ok"}
     by_name = predicted.assign(name=["films/" + Path(p).name for p in predicted["image"]]).set_index("name")
-    found = by_name.loc[tested["image"]]
+    return by_name.loc[tested["image"]], tested
+
+
+def test_predictions_of_files_equal_those_of_the_test_set(run, tmp_path):
+    found, tested = predicted_as_tested(run[0], run[0].parent / "films", tmp_path / "p.csv")
     np.testing.assert_allclose(found["prob_pneumonia"], tested["prob_pneumonia"], atol=1e-6)
 
 
 def test_calls_of_a_table_with_patients_equal_those_of_the_test_set(run, tmp_path):
-    folder, _, _ = run
-    tested = pd.read_csv(folder / "predictions" / "test.csv")
-    assert main(["predict", "--run", str(folder), "--images", str(folder.parent / "labels.csv"),
-                 "--output", str(tmp_path / "p.csv")]) == 0  # fmt: skip
-    predicted = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
-    by_name = predicted.assign(name=["films/" + Path(p).name for p in predicted["image"]]).set_index("name")
-    assert list(by_name.loc[tested["image"], "call"]) == list(tested["call"])
+    found, tested = predicted_as_tested(run[0], run[0].parent / "labels.csv", tmp_path / "p.csv")
+    assert list(found["call"]) == list(tested["call"])
 
 
 def test_the_checkpoint_of_the_command_line_reloads_with_nothing_but_its_path(run):
