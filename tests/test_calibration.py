@@ -75,7 +75,7 @@ def test_saturated_probabilities_leave_the_slope_defined() -> None:
         ([0.1, 0.5, 0.5, 0.9], [0, 0, 1, 1], "separates"),
         ([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1], "separates"),
         ([0.3, 0.3, 0.3, 0.3], [0, 0, 1, 1], "all probabilities are equal"),
-        ([0.1, 0.2, 0.8, 0.9], [1, 1, 1, 1], "no image of class 'negative'"),
+        ([0.1, 0.2, 0.8, 0.9], [1, 1, 1, 1], "no case of class 'negative'"),
     ],
 )
 def test_a_slope_without_a_maximum_is_undefined_and_says_why(

@@ -106,13 +106,13 @@ def test_a_missing_class_is_named(target: list[int], reasons: dict[str, str]) ->
     assert set(figures) == BINARY
     for key, name in (reasons | {"balanced_accuracy": next(iter(reasons.values()))}).items():
         assert math.isnan(figures[key].value), key
-        assert figures[key].reason == f"no image of class {name!r}"
+        assert figures[key].reason == f"no case of class {name!r}"
     assert not math.isnan(figures["accuracy"].value)
 
 
 def test_without_a_call_of_a_class_its_predictive_value_is_undefined() -> None:
     figures = binary_figures([0.2, 0.7], [0, 1], ["a", "b"], 0.9, ("normal", "pneumonia"))
-    assert figures["ppv"].reason == "no image was called 'pneumonia'"
+    assert figures["ppv"].reason == "no case was called 'pneumonia'"
     assert figures["npv"].value == 0.5
 
 
@@ -163,12 +163,12 @@ def test_a_class_without_images_is_undefined_and_named_in_the_mean() -> None:
         "low": None,
         "high": None,
         "n": 3,
-        "reason": "no image of class 'c'",
+        "reason": "no case of class 'c'",
     }
     assert figures["auroc"].value == np.mean([figures["auroc/a"].value, figures["auroc/b"].value])
-    assert figures["auroc"].reason == "mean of 2 of 3 classes: no image of class 'c'"
+    assert figures["auroc"].reason == "mean of 2 of 3 classes: no case of class 'c'"
     only = multiclass_figures(said, [1, 1, 1], ["x", "y", "z"], ["a", "b", "c"])
-    assert only["auroc"].reason == only["auroc/b"].reason == "no image of a class other than 'b'"
+    assert only["auroc"].reason == only["auroc/b"].reason == "no case of a class other than 'b'"
 
 
 def test_columns_have_to_be_classes() -> None:

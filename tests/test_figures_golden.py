@@ -140,7 +140,7 @@ def test_figures_of_classes_and_labels_are_those_of_each_against_the_rest(
         dropped = {"brier", "log_loss", "brier_scaled", "accuracy", "balanced_accuracy", "mcc"}
         _agree(found, {key: value for key, value in expected.items() if key not in dropped}, f"/{name}")
         areas.append((expected["auroc"], expected["auprc"]))
-    assert found["auroc/fatal"].reason == found["lr_positive/fatal"].reason == "no image of class 'fatal'"
+    assert found["auroc/fatal"].reason == found["lr_positive/fatal"].reason == "no case of class 'fatal'"
     overall = {
         "auroc": np.mean([area for area, _ in areas]),
         "auprc": np.mean([area for _, area in areas]),
@@ -150,7 +150,7 @@ def test_figures_of_classes_and_labels_are_those_of_each_against_the_rest(
         "mcc": reference.matthews_corrcoef(index, calls),
     }
     _agree(found, overall)
-    assert found["auprc"].reason == "mean of 3 of 4 classes: no image of class 'fatal'"
+    assert found["auprc"].reason == "mean of 3 of 4 classes: no case of class 'fatal'"
 
 
 def test_figures_of_labels_are_those_of_their_known_images(figures: dict[str, dict[str, Figure]]) -> None:
@@ -164,8 +164,8 @@ def test_figures_of_labels_are_those_of_their_known_images(figures: dict[str, di
         _agree(found, expected, f"/{name}")
         areas.append(expected["auprc"])
     assert found["auprc"].value == pytest.approx(np.mean(areas), abs=1e-9)
-    assert found["auprc/hernia"].reason == "no positive image"
-    assert "no positive image of 'hernia'" in found["auprc"].reason
+    assert found["auprc/hernia"].reason == "no positive case"
+    assert "no positive case of 'hernia'" in found["auprc"].reason
 
 
 def test_the_ends_of_a_bootstrap_are_those_of_rows_repeated_as_drawn(

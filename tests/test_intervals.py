@@ -254,7 +254,7 @@ def test_a_bootstrap_of_one_patient_says_why_it_has_no_interval() -> None:
     }
 
 
-@pytest.mark.parametrize(("target", "reason"), [([], "no images"), ([1, 1], "no negative image")])
+@pytest.mark.parametrize(("target", "reason"), [([], "no cases"), ([1, 1], "no negative case")])
 def test_an_undefined_figure_says_why(target: list[int], reason: str) -> None:
     figure = intervals.auroc_interval([0.5] * len(target), target, list(range(len(target))))
     assert figure.as_json() == {"value": None, "low": None, "high": None, "n": len(target), "reason": reason}

@@ -224,18 +224,18 @@ def test_a_label_that_is_undefined_is_nan_with_its_reason_and_not_averaged_in() 
     assert [name for name in LABELS if point.by_name[name] is None] == ["nodule", "hernia"]
     figures = TASK.figures(owned(TASK, full, full.index.astype(str)), point)
     assert figures["auroc"].reason == (
-        "mean of 1 of 3 labels: no positive image of 'nodule', no known image of 'hernia'"
+        "mean of 1 of 3 labels: no positive case of 'nodule', no known case of 'hernia'"
     )
-    assert figures["auroc/nodule"].reason == "no positive image"
+    assert figures["auroc/nodule"].reason == "no positive case"
     assert figures["sensitivity/nodule"].reason == "no operating point"
     assert figures["brier/nodule"].value > 0
-    assert figures["brier/hernia"].reason == figures["auroc/hernia"].reason == "no known image"
+    assert figures["brier/hernia"].reason == figures["auroc/hernia"].reason == "no known case"
     full.target[:, 0] = UNKNOWN
     assert math.isnan(TASK.watched(TASK.cases(full))["auroc"])
     nothing = TASK.figures(owned(TASK, full, full.index.astype(str)), point)["auroc"]
     assert (math.isnan(nothing.value), nothing.reason) == (
         True,
-        "no label has both a positive and a negative image",
+        "no label has both a positive and a negative case",
     )
 
 

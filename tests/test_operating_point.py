@@ -66,9 +66,9 @@ def test_scores_of_no_use_call_every_image_positive(scores: list[float]) -> None
 @pytest.mark.parametrize(
     ("scores", "target", "message"),
     [
-        ([0.1, 0.2], [0, 0], "no positive image"),
-        ([0.1, 0.2], [1, 1], "no negative image"),
-        ([], [], "no positive image"),
+        ([0.1, 0.2], [0, 0], "no positive case"),
+        ([0.1, 0.2], [1, 1], "no negative case"),
+        ([], [], "no positive case"),
         ([-2.0, 2.0], [0, 1], "not logits"),
     ],
 )

@@ -204,8 +204,8 @@ def test_a_grade_that_nobody_has_is_left_out_of_the_mean_and_named() -> None:
     cases = owned(TASK, few, patients[keep])
     figures = TASK.figures(cases, None)
     assert math.isnan(figures["auroc_above/moderate"].value)
-    assert figures["auroc_above/moderate"].reason == "no image above class 'moderate'"
-    assert figures["auroc_above"].reason == "mean of 2 of 3 cuts: no image above class 'moderate'"
+    assert figures["auroc_above/moderate"].reason == "no case above class 'moderate'"
+    assert figures["auroc_above"].reason == "mean of 2 of 3 cuts: no case above class 'moderate'"
     watched = TASK.watched(cases)
     assert math.isnan(watched["auroc_above/moderate"])
     assert figures["auroc_above"].value == pytest.approx(watched["auroc_above"], abs=1e-12)

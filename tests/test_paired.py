@@ -83,9 +83,9 @@ def test_models_that_rank_alike_do_not_differ_and_two_perfect_ones_might() -> No
 
 
 def test_undefined_differences_say_why() -> None:
-    assert paired_auroc([0.1, 0.2], [0.2, 0.1], [1, 1], ["a", "b"]).reason == "no negative image"
+    assert paired_auroc([0.1, 0.2], [0.2, 0.1], [1, 1], ["a", "b"]).reason == "no negative case"
     ones = paired_bootstrap(weighted_average_precision, [0.1, 0.2], [0.2, 0.1], [1, 1], ["a", "b"])
-    assert ones.reason == "not defined on these images"
+    assert ones.reason == "not defined on these cases"
     single = paired_bootstrap(weighted_brier, [0.1, 0.2], [0.2, 0.1], [0, 1], ["a", "a"])
     assert single.reason == "no interval from a single patient"
     with pytest.raises(ValueError, match="same images"):

@@ -174,7 +174,7 @@ def test_what_is_undefined_says_why() -> None:
     assert one["loa_low"].reason == "one image has no spread"
     assert one["mae"].reason == "no interval from a single patient"
     none = regression_figures([], [], [])
-    assert {figure.reason for figure in none.values()} == {"no images"}
+    assert {figure.reason for figure in none.values()} == {"no cases"}
 
 
 def test_always_saying_the_median_of_train_is_a_figure_beside() -> None:

@@ -183,7 +183,7 @@ def test_an_undefined_figure_is_said_with_its_reason(
 ) -> None:
     page, card = pages_of(made_up_run(tmp_path / "run", classes, test_classes=len(classes) - 1))
     text = _Reader(page).text
-    assert f"undefined no image of class {name!r}" in text
+    assert f"undefined no case of class {name!r}" in text
     assert "undefined" in card
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
     if classes is BINARY:
@@ -191,7 +191,7 @@ def test_an_undefined_figure_is_said_with_its_reason(
             "AUROC on test undefined It is undefined: no image"
         )
     else:
-        assert f"The mean of 3 of 4 classes: no image of class {name!r}." in text
+        assert f"The mean of 3 of 4 classes: no case of class {name!r}." in text
 
 
 FILES = [
@@ -353,7 +353,7 @@ def test_the_headline_of_labels_is_their_mean_and_names_what_it_leaves_out(tmp_p
     figure = json.loads((folder / "metrics.json").read_text())["test"]["auroc"]
     text = _Reader(page).text
     assert f"AUROC on test {figure['value']:.3f} 95 % interval {figure['low']:.3f}" in text
-    assert f"The mean of 13 of 14 labels: no positive image of {NEVER!r}." in text
+    assert f"The mean of 13 of 14 labels: no positive case of {NEVER!r}." in text
     assert f"AUROC on test: **{figure['value']:.3f}**" in card
     assert f"No operating point for {NEVER}, of which val lacks an outcome" in text
     whole = made_up_labels(tmp_path / "whole", LABELS[:3])

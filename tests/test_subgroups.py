@@ -110,7 +110,7 @@ def test_a_column_that_fixes_the_label_is_held_against_all_of_the_other_outcome(
     virus = rows["virus"]
     assert virus.figures["auroc"].value == pytest.approx(auroc(said[against], target[against]))
     assert virus.figures["sensitivity"].value == (said[cause == "virus"] >= 0.5).mean()
-    assert virus.figures["specificity"].reason == "no negative image"
+    assert virus.figures["specificity"].reason == "no negative case"
     assert "all negative cases" in virus.note
     other = (cause == "bacterium") | (target == 0)
     apart = auroc(said[against], target[against]) - auroc(said[other], target[other])
@@ -123,7 +123,7 @@ def test_a_group_with_one_outcome_by_chance_is_undefined_and_says_so() -> None:
     values = ["a"] * 20 + ["b"] * 20
     target = [1] * 20 + [0, 1] * 10
     row = subgroups(values, np.linspace(0, 1, 40), target, np.arange(40), None)[0]
-    assert row.figures["auroc"].reason == "no negative image"
+    assert row.figures["auroc"].reason == "no negative case"
     assert row.figures["sensitivity"].reason == "no operating point"
     assert not row.note
 

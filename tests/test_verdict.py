@@ -103,7 +103,7 @@ def test_each_finding_has_its_knob(changes, code, key):
         ({"val": Figure(12.0, 5.0, 24.0, 30)}, "unsure"),
         ({"train": 0.0, "val": Figure(0.1, 0.05, 0.15, 300)}, "nothing"),  # an error always tells two apart
         ({"val_loss": Figure(0.8, 0.6, 1.0, 300)}, "nothing"),  # a number is not too sure of itself
-        ({"val": undefined("no images", 0)}, "undefined"),
+        ({"val": undefined("no cases", 0)}, "undefined"),
         ({"chance": 0.0, "train": 0.0}, "nothing"),  # all of val is the median: nothing can be said
     ],
 )

@@ -171,7 +171,7 @@ def bootstrap_interval(
     index, patients = patients_of(groups)
     value = float(statistic(*arrays, np.ones((1, index.size)))[0]) if index.size else math.nan
     if math.isnan(value):
-        return undefined("no images" if not index.size else "not defined on these images", index.size)
+        return undefined("no cases" if not index.size else "not defined on these cases", index.size)
     if patients < 2:
         return Figure(value, math.nan, math.nan, index.size, "no interval from a single patient")
     blocks = draws(patients, seed, resamples=resamples, images=index.size)

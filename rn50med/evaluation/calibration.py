@@ -193,7 +193,7 @@ class Recalibration:
     def fault(self) -> str:
         """Return why the slope is undefined, a clause; nothing where it is defined."""
         if self.positive.all() or not self.positive.any():
-            return f"no {'negative' if self.positive.all() else 'positive'} image"
+            return f"no {'negative' if self.positive.all() else 'positive'} case"
         if np.ptp(self.logits) == 0:
             return "all probabilities are equal"
         limit = self._limits(np.ones((self.patients, 1)))[0]

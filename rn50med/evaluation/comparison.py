@@ -183,7 +183,7 @@ def difference_figure(value: float, drawn: Floats | None, n: int, patients: int 
         patients: Patients that it is of, where it is one of shares; else 0.
     """
     if math.isnan(value):
-        return undefined("not defined on these images", n)
+        return undefined("not defined on these cases", n)
     if drawn is None:
         return Figure(value, math.nan, math.nan, n, "no interval from a single patient")
     if patients and np.nanmax(drawn) == np.nanmin(drawn):

@@ -25,7 +25,7 @@ class Figure:
     Example:
         >>> Figure(0.5, 0.25, 0.75, 10).as_json()
         {'value': 0.5, 'low': 0.25, 'high': 0.75, 'n': 10}
-        >>> undefined("no image of class 'pneumonia'", 10).as_json()["value"] is None
+        >>> undefined("no case of class 'pneumonia'", 10).as_json()["value"] is None
         True
     """
 
@@ -54,7 +54,7 @@ def undefined(reason: str, n: int) -> Figure:
         n: Images that were there.
 
     Example:
-        >>> undefined("no images", 0)
-        Figure(value=nan, low=nan, high=nan, n=0, reason='no images')
+        >>> undefined("no cases", 0)
+        Figure(value=nan, low=nan, high=nan, n=0, reason='no cases')
     """
     return Figure(math.nan, math.nan, math.nan, n, reason)

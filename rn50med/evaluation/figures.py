@@ -63,15 +63,15 @@ def binary_figures(
         >>> figures["sensitivity"].value, figures["auroc"].value
         (0.5, 0.75)
         >>> binary_figures([0.2], [0], ["a"], 0.5, ("normal", "pneumonia"))["sensitivity"].reason
-        "no image of class 'pneumonia'"
+        "no case of class 'pneumonia'"
     """
     said = finite(probability, "probabilities")
     index = indices(target, 2, said.shape[0])
     if not index.size:
-        return {key: undefined("no images", 0) for key in _keys(_prevalence(prevalence))}
+        return {key: undefined("no cases", 0) for key in _keys(_prevalence(prevalence))}
     absent, uncalled = (
         (f"{clause} {classes[0]!r}", f"{clause} {classes[1]!r}")
-        for clause in ("no image of class", "no image was called")
+        for clause in ("no case of class", "no case was called")
     )
     return _figures(said, index, patients, threshold, Reasons(absent, uncalled), prevalence)
 
@@ -90,8 +90,8 @@ def _figures(
 
 
 _LABEL_REASONS = Reasons(
-    ("no negative image", "no positive image"),
-    ("no image was called negative", "no image was called positive"),
+    ("no negative case", "no positive case"),
+    ("no case was called negative", "no case was called positive"),
 )
 
 
@@ -121,9 +121,9 @@ def multilabel_figures(
         >>> said, truth = [[0.2, 0.1], [0.9, 0.3], [0.1, 0.2]], [[0, 1], [1, -100], [-100, 1]]
         >>> figures = multilabel_figures(said, truth, ["a", "b", "c"], [0.5, None], ["mass", "hernia"])
         >>> figures["auroc"].value, figures["auroc"].reason
-        (1.0, "mean of 1 of 2 labels: no negative image of 'hernia'")
+        (1.0, "mean of 1 of 2 labels: no negative case of 'hernia'")
         >>> figures["sensitivity/mass"].n, figures["auroc/hernia"].reason
-        (1, 'no negative image')
+        (1, 'no negative case')
     """
     said = finite(probabilities, "probabilities")
     if said.ndim != 2 or said.shape[1] != len(names):
@@ -135,7 +135,7 @@ def multilabel_figures(
     for k, (name, threshold, prevalence) in enumerate(zip(names, thresholds, stated, strict=True)):
         rows = known[:, k]
         if not rows.any():
-            each[name] = dict.fromkeys(_keys(prevalence), undefined("no known image", 0))
+            each[name] = dict.fromkeys(_keys(prevalence), undefined("no known case", 0))
         else:
             part = said[rows, k], truth[rows, k], groups[rows], threshold, _LABEL_REASONS, prevalence
             each[name] = _figures(*part)
@@ -151,7 +151,7 @@ def _mean_average_precision(said: Floats, truth: Ints, groups: ArrayLike, known:
     """Return the mean of the labels' average precisions, on the images where one of these labels is known."""
     both = [k for k in range(said.shape[1]) if {0, 1} <= set(truth[:, k].tolist())]
     if not both:
-        return undefined("no label has both a positive and a negative image", len(truth))
+        return undefined("no label has both a positive and a negative case", len(truth))
     inside = known[:, both].any(axis=1)
     parts = [
         (known[inside, k], said[inside & known[:, k], k], truth[inside & known[:, k], k] == 1) for k in both

@@ -46,8 +46,8 @@ def _one_versus_rest(
     each = {}
     for k, name in enumerate(classes):
         reasons = Reasons(
-            (f"no image of a class other than {name!r}", f"no image of class {name!r}"),
-            (f"no image was called other than {name!r}", f"no image was called {name!r}"),
+            (f"no case of a class other than {name!r}", f"no case of class {name!r}"),
+            (f"no case was called other than {name!r}", f"no case was called {name!r}"),
         )
         found = finding_figures(Finding(probabilities[:, k], index == k, called == k, patients, reasons))
         each[name] = {key: found[key] for key in _CLASS_KEYS}
@@ -126,9 +126,9 @@ def multiclass_figures(
         >>> said = [[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]
         >>> figures = multiclass_figures(said, [0, 1, 1], ["a", "b", "c"], ["no", "mild", "severe"])
         >>> figures["auroc"].value, figures["auroc"].reason
-        (1.0, "mean of 2 of 3 classes: no image of class 'severe'")
+        (1.0, "mean of 2 of 3 classes: no case of class 'severe'")
         >>> figures["balanced_accuracy"].value, figures["balanced_accuracy"].reason
-        (0.75, "mean of 2 of 3 classes: no image of class 'severe'")
+        (0.75, "mean of 2 of 3 classes: no case of class 'severe'")
     """
     said = finite(probabilities, "probabilities")
     if said.ndim != 2 or said.shape[1] != len(classes):
@@ -138,7 +138,7 @@ def multiclass_figures(
     index = indices(target, len(classes), said.shape[0])
     if not index.size:
         keys = [*_MACRO_KEYS, *(f"{key}/{name}" for key in _CLASS_KEYS for name in classes), *_OVERALL_KEYS]
-        return {key: undefined("no images", 0) for key in keys}
+        return {key: undefined("no cases", 0) for key in keys}
     calls = said.argmax(axis=1) if called is None else indices(called, len(classes), said.shape[0])
     each, right = _one_versus_rest(said, index, calls, patients, classes), calls == index
     macro = {
@@ -158,9 +158,9 @@ def _over_present(figure: Figure, index: Ints, classes: Sequence[str]) -> Figure
     """Say which classes a mean leaves out, and leave it undefined where one class is all there is."""
     present = set(index.tolist())
     if len(present) < 2:
-        return undefined(f"no image of a class other than {classes[present.pop()]!r}", index.size)
+        return undefined(f"no case of a class other than {classes[present.pop()]!r}", index.size)
     absent = ", ".join(repr(name) for k, name in enumerate(classes) if k not in present)
     if not absent:
         return figure
-    reason = f"mean of {len(present)} of {len(classes)} classes: no image of class {absent}"
+    reason = f"mean of {len(present)} of {len(classes)} classes: no case of class {absent}"
     return Figure(figure.value, figure.low, figure.high, figure.n, reason)

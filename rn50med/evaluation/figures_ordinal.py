@@ -93,7 +93,7 @@ def auroc_above_interval(
     lacking = [_lacks(truth[:, k], name) for k, name in enumerate(classes[:-1])]
     left_out = [reason for reason in lacking if reason]
     if len(left_out) == len(lacking):
-        return undefined(left_out[0] if index.size else "no images", index.size)
+        return undefined(left_out[0] if index.size else "no cases", index.size)
     figure = label_auroc_interval(cuts, truth, patients)
     if not left_out:
         return figure
@@ -103,10 +103,10 @@ def auroc_above_interval(
 
 
 def _lacks(above_it: Ints, name: str) -> str:
-    """Return which side of a cut no image is on, a clause; nothing where both have some."""
+    """Return which side of a cut no case is on, a clause; nothing where both have some."""
     if above_it.all():
-        return f"no image up to class {name!r}"
-    return "" if above_it.any() else f"no image above class {name!r}"
+        return f"no case up to class {name!r}"
+    return "" if above_it.any() else f"no case above class {name!r}"
 
 
 def ordinal_figures(
@@ -144,7 +144,7 @@ def ordinal_figures(
     cuts, truth = above(said), _truly_above(index, len(classes))
     for k, name in enumerate(classes[:-1]):
         beyond = truth[:, k]
-        lacking = _lacks(beyond, name) if index.size else "no images"
+        lacking = _lacks(beyond, name) if index.size else "no cases"
         figure = undefined(lacking, index.size) if lacking else auroc_interval(cuts[:, k], beyond, patients)
         found[f"auroc_above/{name}"] = figure
     return found | _grades_apart(index, median_grade(said), patients, figures) | figures
@@ -155,7 +155,7 @@ def _grades_apart(
 ) -> dict[str, Figure]:
     """Return quadratic-weighted kappa and the mean distance in grades; patients are drawn alike."""
     if not index.size:
-        return {key: undefined("no images", 0) for key in _GRADE_KEYS}
+        return {key: undefined("no cases", 0) for key in _GRADE_KEYS}
     group, number = patients_of(patients)
     off = np.abs(called - index).astype(np.float64)
     columns = [np.ones(index.size), off, off**2, index, called, index**2, called**2]

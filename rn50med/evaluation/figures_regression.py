@@ -124,7 +124,7 @@ def regression_figures(said: ArrayLike, target: ArrayLike, patients: ArrayLike) 
         )
     n = numbers.size
     if not n:
-        return {key: undefined("no images", 0) for key in KEYS}
+        return {key: undefined("no cases", 0) for key in KEYS}
     sums = ErrorSums.of(numbers, truth, patients)
     drawn = resampled([sums.figures], draws(sums.patients)) if sums.patients > 1 else {}
     return {

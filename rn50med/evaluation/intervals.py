@@ -81,7 +81,7 @@ def auroc_interval(scores: ArrayLike, target: ArrayLike, groups: ArrayLike) -> F
     positive = indices(target, 2, ranked.shape[0]) == 1
     if positive.all() or not positive.any():
         missing = (
-            "no images" if not positive.size else f"no {'negative' if positive.all() else 'positive'} image"
+            "no cases" if not positive.size else f"no {'negative' if positive.all() else 'positive'} case"
         )
         return undefined(missing, positive.size)
     index, patients = patients_of(groups)
@@ -143,7 +143,7 @@ def label_auroc_interval(probabilities: ArrayLike, target: ArrayLike, groups: Ar
     truth = labels(target, said.shape)
     both = [k for k in range(said.shape[1]) if {0, 1} <= set(truth[:, k].tolist())]
     if not both:
-        return undefined("no label has both a positive and a negative image", len(truth))
+        return undefined("no label has both a positive and a negative case", len(truth))
     inside = (truth[:, both] != UNKNOWN).any(axis=1)
     said, truth = said[inside], truth[inside]
     patient, patients = patients_of(np.asarray(groups)[inside])

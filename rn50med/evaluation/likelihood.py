@@ -27,7 +27,7 @@ def likelihood_figures(
     Args:
         shares: Sensitivity and specificity.
         drawn: Both ratios on each resample; empty without one.
-        uncalled: Why a ratio is undefined where no image is called negative, or positive.
+        uncalled: Why a ratio is undefined where no case is called negative, or positive.
         prevalence: In (0, 1), or None.
 
     Source:

@@ -206,7 +206,7 @@ class Sweep:
         positive = indices(target, 2, said.shape[0]) == 1
         if positive.all() or not positive.any():
             name = "negative" if positive.any() else "positive"
-            raise ValueError(f"target: no {name} image; an operating point needs both outcomes.")
+            raise ValueError(f"target: no {name} case; an operating point needs both outcomes.")
         if said.min() < 0.0 or said.max() > 1.0:
             raise ValueError("scores: values outside [0, 1]; give probabilities, not logits.")
         written = np.array([float(f"{score:.{_DIGITS}g}") for score in said])

@@ -126,7 +126,7 @@ def _cheapest(sweep: Sweep, rule: Rule) -> OperatingPoint:
     # The first is the most sensitive; equal costs must not be told apart by rounding.
     best = int(np.argmax(cost <= cost.min() * (1 + 1e-12)))
     idle = rule.false_negative_cost * sweep.positives < cost[best]
-    reason = "calling no image at all would cost less" if idle else ""
+    reason = "calling no case at all would cost less" if idle else ""
     return replace(sweep.point(best, rule.name), asked=rule.asked, reason=reason)
 
 

@@ -47,7 +47,7 @@ def paired_auroc(one: ArrayLike, other: ArrayLike, target: ArrayLike, patients: 
     if scores[0].shape != scores[1].shape:
         raise ValueError(f"scores: shapes {scores[0].shape} and {scores[1].shape}; give the same images.")
     if positive.all() or not positive.any():
-        return undefined(f"no {'negative' if positive.all() else 'positive'} image", positive.size)
+        return undefined(f"no {'negative' if positive.all() else 'positive'} case", positive.size)
     index, number = patients_of(patients)
     parts = [clustered_influence(each, positive, index, number) for each in scores]
     value = parts[0].value - parts[1].value
@@ -114,14 +114,14 @@ def paired_bootstrap(
             "patients; give the same images in the same order."
         )
     if not index.size:
-        return undefined("no images", 0)
+        return undefined("no cases", 0)
 
     def apart(weights: Floats) -> Floats:
         return statistic(said[0], truth, weights) - statistic(said[1], truth, weights)
 
     value = float(apart(np.ones((1, index.size)))[0])
     if math.isnan(value):
-        return undefined("not defined on these images", index.size)
+        return undefined("not defined on these cases", index.size)
     if number < 2:
         return Figure(value, math.nan, math.nan, index.size, "no interval from a single patient")
     strata = outcome_pattern(truth == 1, index, number) if stratified else None

@@ -80,7 +80,7 @@ def proportion_interval(successes: ArrayLike, groups: ArrayLike) -> Figure:
     """
     hits = np.asarray(successes).astype(np.float64)
     if hits.size == 0:
-        return undefined("no images", 0)
+        return undefined("no cases", 0)
     index, _ = patients_of(groups)
     share = float(hits.mean())
     low, high = wilson(share, effective_number(hits, index))
@@ -170,6 +170,6 @@ def mean_proportion_interval(successes: ArrayLike, strata: ArrayLike, groups: Ar
         figures.append(figure)
         columns.append(np.bincount(index[inside], weights=hits[inside] - figure.value, minlength=number))
     if not figures:
-        return undefined("no images", 0)
+        return undefined("no cases", 0)
     value, low, high = recovered(figures, _correlation(np.stack(columns, axis=1)))
     return Figure(value, low, high, hits.size)

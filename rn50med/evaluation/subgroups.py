@@ -167,7 +167,7 @@ def _share(part: _Table, outcome: bool) -> Figure:
     if part.threshold is None:
         return undefined("no operating point", rows.size)
     if not rows.any():
-        return undefined(f"no {'positive' if outcome else 'negative'} image", 0)
+        return undefined(f"no {'positive' if outcome else 'negative'} case", 0)
     return proportion_interval((part.said >= part.threshold)[rows] == outcome, part.index[rows])
 
 
