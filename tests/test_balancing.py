@@ -120,6 +120,13 @@ def test_a_class_without_an_image_has_no_share() -> None:
     assert len(class_groups(np.arange(2), np.array([0, UNKNOWN]))) == 1
 
 
+def test_an_image_without_a_known_label_is_in_no_group_and_never_drawn() -> None:
+    targets = np.array([[1, 0], [0, UNKNOWN], [UNKNOWN, UNKNOWN], [UNKNOWN, 1]])
+    groups = class_groups(np.arange(4), targets)
+    assert [group.tolist() for group in groups] == [[0], [3], [1]]
+    assert 2 not in balanced_order(groups, 40, np.random.default_rng(0))
+
+
 def test_what_is_expected_is_what_is_drawn_in_the_mean() -> None:
     groups: list[Rows] = [*GROUPS, np.array([100, 149])]  # an image with two findings
     expected = expected_draws(groups, 50)

@@ -61,6 +61,15 @@ def test_mixup_blends_every_pixel_and_cutmix_puts_a_rectangle():
             assert len(cut) == (bottom - top + 1) * (right - left + 1)
 
 
+def test_targets_that_are_soft_already_are_blended_as_they_are():
+    shares = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0]])
+    image = torch.rand(2, 1, 8, 8)
+    hard = mixed_batch(image, torch.tensor([1, 0]), CLASSES, MIXUP, (0, 0, 3, 0))[1]
+    soft = mixed_batch(image, shares, CLASSES, MIXUP, (0, 0, 3, 0))[1]
+    kept = float(hard[0, 1])
+    torch.testing.assert_close(soft[0], kept * shares[0] + (1 - kept) * shares[1])
+
+
 def test_the_soft_targets_of_classes_have_a_sum_of_one():
     target = torch.tensor([0, 1, 2, 1])
     _, soft = mixed_batch(torch.rand(4, 1, 8, 8), target, CLASSES, MIXUP, (0, 0, 3, 0))

@@ -104,6 +104,17 @@ def test_the_softmax_of_several_classes_sums_to_one_and_its_loss_is_the_cross_en
     assert torch.allclose(MULTI.loss(logits, target), by_hand)
 
 
+@pytest.mark.parametrize("task", [BINARY, MULTI], ids=["binary", "multiclass"])
+def test_an_unknown_label_counts_nowhere_in_the_loss_and_a_batch_of_them_costs_nothing(task: Task) -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(6, task.num_outputs), torch.tensor([0, 1, 1, 0, 1, 0])
+    target[[1, 4]] = UNKNOWN
+    kept = target != UNKNOWN
+    torch.testing.assert_close(task.loss(logits, target), task.loss(logits[kept], target[kept]))
+    torch.testing.assert_close(task.loss(logits, task.soft(target)), task.loss(logits[kept], target[kept]))
+    assert float(task.loss(logits, torch.full((6,), UNKNOWN))) == 0.0
+
+
 @TASKS
 def test_numbers_of_a_prediction_file_equal_those_of_memory(task: Task) -> None:
     predictions = made_up(task)

@@ -15,8 +15,8 @@ Rows = NDArray[np.int64]
 def class_groups(rows: Rows, targets: NDArray[np.int64]) -> list[Rows]:
     """Return the images of each class, and of none.
 
-    Of several findings an image is in the group of each that it has, and in that of none where none is known
-    to be present. A class without an image has no group.
+    Of several findings an image is in the group of each that it has, and in that of none where some are known
+    and all of those are absent. What is not known at all is in no group. A class without an image has no group.
 
     Args:
         rows: Of the manifest, those of train.
@@ -31,7 +31,7 @@ def class_groups(rows: Rows, targets: NDArray[np.int64]) -> list[Rows]:
         members = [targets == number for number in np.unique(targets[targets != UNKNOWN])]
     else:
         present = targets == 1
-        members = [*present.T, ~present.any(axis=1)]
+        members = [*present.T, (targets == 0).any(axis=1) & ~present.any(axis=1)]
     return [rows[member] for member in members if member.any()]
 
 

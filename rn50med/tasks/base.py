@@ -28,6 +28,24 @@ Row = Mapping[str, str]
 """A row of the manifest: the cell of each column, as text."""
 
 
+def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the binary cross-entropy of logits, the mean over known targets; 0 without any.
+
+    Args:
+        logits: One for each target.
+        target: 0, 1, a share between them, or `UNKNOWN`, which counts nowhere.
+
+    Shape:
+        - logits, target: any, the same.
+        - output: ``()``.
+    """
+    known = (target != UNKNOWN).to(logits.dtype)
+    total = F.binary_cross_entropy_with_logits(
+        logits, target.clamp(min=0).to(logits.dtype), weight=known, reduction="sum"
+    )
+    return total / known.sum().clamp(min=1)
+
+
 class Task(Filed):
     """What is predicted of an image. A subclass is a frozen dataclass."""
 
@@ -161,10 +179,10 @@ class Task(Filed):
         """Return targets of a batch as numbers between which there are others; `UNKNOWN` stays as it is.
 
         Shape:
-            - target: as `encode` gives it, batched.
+            - target: as `encode` gives it, batched; or soft already.
             - output: one-hot, ``(B, K)``, for classes that exclude each other; else as the target.
         """
-        if not self.exclusive:
+        if not self.exclusive or target.is_floating_point():
             return target.float()
         hot = F.one_hot(target.clamp(min=0), self.num_outputs).float()
         return torch.where((target == UNKNOWN)[:, None], float(UNKNOWN), hot)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from rn50med.evaluation.calibration import calibration_of
 from rn50med.evaluation.cases import Cases
@@ -21,7 +20,7 @@ from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import Row
+from rn50med.tasks.base import Row, masked_bce
 from rn50med.tasks.one_column import OneColumn, check_names
 
 
@@ -69,8 +68,8 @@ class Binary(OneColumn):
         return ClassCounts.of(self.strata(rows), 1, exclusive=False)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the binary cross-entropy."""
-        return F.binary_cross_entropy_with_logits(logits[:, 0], target.to(logits.dtype))
+        """Return the binary cross-entropy, the mean over the known labels of the batch; 0 without any."""
+        return masked_bce(logits[:, 0], target)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the positive class's probability, shape ``(B, 1)``."""

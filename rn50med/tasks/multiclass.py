@@ -55,15 +55,12 @@ class MultiClass(OneColumn):
         return ClassCounts.of(self.strata(rows), len(self.names), exclusive=True)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the cross-entropy, of soft targets too; an unknown one counts nowhere."""
-        if not target.is_floating_point():
-            return F.cross_entropy(logits, target)
-        known = target[:, 0] != UNKNOWN
-        return (
-            F.cross_entropy(logits[known], target[known].to(logits.dtype))
-            if known.any()
-            else logits.sum() * 0
-        )
+        """Return the cross-entropy, of soft targets too, the mean over the known labels; 0 without any."""
+        soft = target.is_floating_point()
+        known = ((target[:, 0] if soft else target) != UNKNOWN).to(logits.dtype)
+        answers = target.clamp(min=0).to(logits.dtype) if soft else target.clamp(min=0)
+        each = F.cross_entropy(logits, answers, reduction="none")
+        return (each * known).sum() / known.sum().clamp(min=1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the softmax, shape ``(B, K)``."""

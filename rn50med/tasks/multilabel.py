@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from rn50med.errors import RecipeError, listed, nearest
 from rn50med.evaluation.arrays import Targets
@@ -24,7 +23,7 @@ from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
+from rn50med.tasks.base import UNKNOWN, Columns, Row, Task, masked_bce
 from rn50med.tasks.one_column import check_names
 
 Policy = Literal["ignore", "negative", "positive"]
@@ -175,11 +174,7 @@ class MultiLabel(Task):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the binary cross-entropy, the mean over the known labels of the batch; 0 without any."""
-        known = (target != UNKNOWN).to(logits.dtype)
-        total = F.binary_cross_entropy_with_logits(
-            logits, target.clamp(min=0).to(logits.dtype), weight=known, reduction="sum"
-        )
-        return total / known.sum().clamp(min=1)
+        return masked_bce(logits, target)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return each label's probability, shape ``(B, K)``."""

@@ -15,7 +15,7 @@ from torch.optim import AdamW
 
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.errors import RecipeError
+from rn50med.errors import DataError, RecipeError
 from rn50med.evaluation.cases import Cases, Membership, Unit
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
@@ -27,7 +27,7 @@ from rn50med.model.heads import Head, HeadFactory, LinearHead
 from rn50med.model.heads.base import tried
 from rn50med.model.weights import LoadReport
 from rn50med.parts import Specification, factory_specification
-from rn50med.tasks import Task
+from rn50med.tasks import UNKNOWN, Task
 from rn50med.training.agreement import agree, membership_of
 from rn50med.training.batch import check_finite, labelled, unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
@@ -188,7 +188,7 @@ class FineTuneModule(ThawingModule):
         with self.norms_at_rest(len(target), batch_idx):
             loss = self.train_loss(self.logits("train", blend, known), target)
         check_finite(loss, index, self.trainer)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(target))
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -249,6 +249,12 @@ class FineTuneModule(ThawingModule):
         table = self._tables[split]
         found = self.predictions[split] = table.predictions()
         table.reset()
+        discrete = not (self.task.target_shape or self.task.continuous)
+        if discrete and (unknown := int((found.target == UNKNOWN).sum())):
+            raise DataError(
+                f"{split}: {unknown} of {len(found.target)} images have no known label ({UNKNOWN}), and cannot "
+                "be judged; leave them out of the data."
+            )
         return found
 
     def _tell(self, split: str) -> None:
