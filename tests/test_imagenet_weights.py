@@ -106,7 +106,36 @@ def test_a_local_folder_comes_first(
     monkeypatch.setenv("RN50MED_WEIGHTS", str(path if place == "the file itself" else tmp_path))
     found = find_weights(wish)
     assert (found.path, found.used) == (path, "imagenet")
-    assert found.statement == f"Starts from ImageNet weights ({NAME})"
+    told = f"Starts from {path.name!r} of RN50MED_WEIGHTS, taken for ImageNet weights ({NAME})"
+    assert found.statement == told  # what the file holds is known from its hash alone
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["timm/resnet50.tv2_in1k/model.safetensors", "resnet50.tv2_in1k.safetensors", "resnet50-11ad3fa6.pth"],
+)
+def test_other_weights_of_timm_are_had_by_their_name(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    usual, path = tmp_path / "model.safetensors", tmp_path / place
+    monkeypatch.setenv("RN50MED_WEIGHTS", str(tmp_path))
+    usual.touch()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(published.read_bytes())
+    found = find_weights("resnet50.tv2_in1k")
+    assert (found.path, found.used) == (path, "imagenet")
+    assert "(timm/resnet50.tv2_in1k)" in found.statement
+    path.unlink()
+    with pytest.raises(
+        RecipeError, match=r"weights 'resnet50\.tv2_in1k': model\.safetensors of timm/"
+    ) as caught:
+        find_weights("resnet50.tv2_in1k")  # a file without a name is the usual model's
+    assert f"put it at {tmp_path / 'resnet50.tv2_in1k.safetensors'}" in str(caught.value)
+
+
+def test_a_misspelt_name_of_timm_is_answered_by_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"did you mean 'resnet50\.tv2_in1k'\?"):
+        find_weights("resnet50.tv2_in1")
 
 
 @pytest.mark.parametrize("wish", ["auto", "imagenet"])

@@ -7,6 +7,7 @@ import pickle
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from films import write_films
@@ -27,9 +28,10 @@ from rn50med import (
     Regression,
     ResNet50,
 )
-from rn50med.errors import NumericalError, RecipeError, StorageError
+from rn50med.errors import DataError, NumericalError, RecipeError, StorageError
 from rn50med.model.heads.base import tried
 from rn50med.training.batch import labelled
+from rn50med.training.callbacks import EpochLog
 from rn50med.training.checkpoints import CHECKPOINT_KEY
 
 
@@ -70,7 +72,7 @@ def small_trainer(folder: Path, module: FineTuneModule, **options) -> Trainer:
     return Trainer(
         accelerator="cpu",
         max_epochs=options.pop("max_epochs", 1),
-        callbacks=module.default_callbacks(folder),
+        callbacks=module.default_callbacks(folder, folder / "metrics.csv"),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -130,6 +132,15 @@ def test_a_head_of_the_users_own_swaps_in_and_reloads(tmp_path):
     again = FineTuneModule.load_from_checkpoint(tmp_path / "best.ckpt")
     assert isinstance(again.head, LastMapHead)
     assert again.head.scale == 2.0
+
+
+def test_an_own_trainer_has_the_figures_and_the_gap_of_each_epoch(trained):
+    folder, trainer, _, _ = trained
+    epochs = next(each for each in trainer.callbacks if isinstance(each, EpochLog))
+    rows = pd.read_csv(folder / "metrics.csv")
+    assert rows["epoch"].tolist() == [row["epoch"] for row in epochs.rows] == [0, 1]
+    gap = rows["val/loss"] - rows["train/loss"]
+    assert rows["gap"].tolist() == pytest.approx(gap.tolist(), abs=1e-6)
 
 
 def test_own_batches_of_pairs_train_in_an_own_trainer(tmp_path):
@@ -325,3 +336,12 @@ def test_a_file_that_is_no_checkpoint_of_ours_is_named(tmp_path):
         FineTuneModule.load_from_checkpoint(tmp_path / "other.ckpt")
     with pytest.raises(StorageError, match="there is no such checkpoint"):
         FineTuneModule.load_from_checkpoint(tmp_path / "absent.ckpt")
+
+
+def test_images_without_a_known_label_cannot_be_judged_and_it_is_said(tmp_path):
+    labels = torch.tensor([0, 1, -100, 1])
+    pairs = list(zip(torch.rand(4, 1, 32, 32), labels, strict=True))
+    module = module_of(optimizer=FORGETFUL)
+    trainer = small_trainer(tmp_path, module)
+    with pytest.raises(DataError, match=r"val: 1 of 4 images have no known label \(-100\)"):
+        trainer.validate(module, DataLoader(pairs, batch_size=4), verbose=False)

@@ -118,11 +118,11 @@ class Searched:
 
     def _trained(self, films: Path, folder: Path, *callbacks: object, rate: float = 1e-3):
         module, data = parts(films, rate)
-        log = EpochLog()
         # without the last epoch's checkpoint, whose writing would take most of the time
         usual = [each for each in module.default_callbacks(folder / "kept") if not isinstance(each, Last)]
-        trainer = trainer_of(folder, *usual, log, *callbacks)
+        trainer = trainer_of(folder, *usual, *callbacks)
         trainer.fit(module, datamodule=data)
+        log = next(each for each in usual if isinstance(each, EpochLog))
         return module, log.rows, trainer.optimizers[0]
 
 

@@ -326,6 +326,25 @@ def test_the_methods_tell_what_trained_and_what_was_done_against_overfitting(tmp
     assert "Only the head" not in plain
 
 
+def test_the_methods_tell_only_what_acted(tmp_path: Path) -> None:
+    backbone = {"class_path": "rn50med.ResNet50", "init_args": {"weights": "auto", "drop_path": 0.1}}
+    model = RECIPE["model"] | {"regularisation": {"l2_sp": 0.01}, "backbone": backbone}
+    folder = with_recipe(made_up_run(tmp_path / "run"), model=model, trainer={"limit_train_batches": 0.25})
+    random = methods(*read(folder))[1]
+    change(folder, "environment", weights={"used": "imagenet", "statement": "Starts from ImageNet weights."})
+    learnt = methods(*read(folder))[1]
+    probe = {"class_path": "rn50med.training.finetuning.LinearProbe", "init_args": {}}
+    alone = methods(*read(with_recipe(folder, model=model | {"finetuning": probe})))[1]
+    for text, acted in ((random, False), (learnt, True), (alone, False)):
+        assert ("Pretrained weights were drawn back to their start (L2-SP), by 0.01." in text) is acted
+        assert ("none of norms and biases, nor of the weights that L2-SP drew back" in text) is acted
+        assert ("times 0.1, as the weights were pretrained" in text) is acted
+    skipped = "residual blocks were skipped at random, the last with a probability of 0.1"
+    assert [skipped in text for text in (random, learnt, alone)] == [True, True, False]
+    assert ", each of 25 % of the batches of train" in random
+    assert "each of" not in alone
+
+
 def test_a_run_that_never_opened_test_says_so(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run")
     metrics = json.loads((folder / "metrics.json").read_text())

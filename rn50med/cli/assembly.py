@@ -27,7 +27,6 @@ from rn50med.model.heads import Head
 from rn50med.model.weights import KEYWORDS
 from rn50med.recipe import parse_yaml
 from rn50med.tasks import Task
-from rn50med.training.callbacks import EpochLog
 from rn50med.training.folder import is_first_process, make_run_folder
 from rn50med.training.judging import Evaluation
 from rn50med.training.module import FineTuneModule
@@ -176,9 +175,8 @@ class Assembly(LightningCLI):
         given = options["callbacks"] or []
         theirs = given if isinstance(given, list) else [given]
         own: list[Callback] = [
-            *self.module.default_callbacks(plan.folder / "checkpoints"),
+            *self.module.default_callbacks(plan.folder / "checkpoints", plan.folder / "metrics.csv"),
             Recorder(plan, self.data),
-            EpochLog(plan.folder / "metrics.csv"),
         ]
         has_bar = any(isinstance(callback, ProgressBar) for callback in theirs)
         if _wants_progress(options["enable_progress_bar"]) and not has_bar:

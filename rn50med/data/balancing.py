@@ -15,8 +15,9 @@ Rows = NDArray[np.int64]
 def class_groups(rows: Rows, targets: NDArray[np.int64]) -> list[Rows]:
     """Return the images of each class, and of none.
 
-    Of several findings an image is in the group of each that it has, and in that of none where some are known
-    and all of those are absent. What is not known at all is in no group. A class without an image has no group.
+    Of several findings an image is in the group of each that it has, and in that of none where some are
+    known and all of those are absent. What is not known at all is in no group. A class without an image has
+    no group.
 
     Args:
         rows: Of the manifest, those of train.
@@ -111,7 +112,7 @@ def balance(groups: Sequence[Rows], rows: Rows, targets: NDArray[np.int64], name
         'sampler: balanced: in an epoch normal 50 % (of 75 %), pneumonia 50 % (of 25 %).'
     """
     draws = expected_draws(groups, len(rows))
-    drawn = np.array([draws[row] for row in rows.tolist()])
+    drawn = np.array([draws.get(row, 0.0) for row in rows.tolist()])
     parts = []
     for k, name in enumerate(names):
         there = targets == k if targets.ndim == 1 else targets[:, k] == 1

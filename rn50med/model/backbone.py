@@ -30,7 +30,8 @@ class ResNet50(Part, nn.Module):
 
     Args:
         weights: Parameters to start from: ``auto``, ImageNet's where they can be had and random ones
-            where not; ``imagenet``, the same but a fault where they cannot; ``none``, random; or
+            where not; ``imagenet``, the same but a fault where they cannot; ``none``, random; one of timm's
+            names for this network, such as ``resnet50.tv2_in1k``; or
             a file (``.safetensors``, ``.pth``, ``.pt``, ``.ckpt``, ``.bin``) of a ResNet-50, with the names
             of timm or torchvision behind any prefix, as MoCo and SimCLR write them, RadImageNet's,
             torchxrayvision's, or a checkpoint of rn50med; or the folder of a run. ImageNet's are looked for
@@ -106,8 +107,17 @@ class ResNet50(Part, nn.Module):
 
         Args:
             image: Images with values in [0, 1].
+
+        Raises:
+            RecipeError: If they are not a batch of numbers with its channels.
         """
-        return cast("list[Tensor]", self.body((image - self.mean) / self.std))
+        if image.ndim != 4 or image.shape[1] != self.in_channels or not image.is_floating_point():
+            raise RecipeError(
+                f"batch: its images are {tuple(image.shape)} of {image.dtype}, and this ResNet50 takes "
+                f"(images, {self.in_channels}, height, width) of floating point, from 0 to 1; mend the "
+                "images, or give --model.backbone.in_channels."
+            )
+        return cast("list[Tensor]", self.body((image.to(self.mean.dtype) - self.mean) / self.std))
 
     def load_weights(self) -> LoadReport:
         """Read the pretrained parameters that were asked for, and say what became of it.

@@ -22,10 +22,10 @@ from rn50med.errors import OfflineError, RecipeError, listed, nearest
 from rn50med.network import answers, is_offline, within
 
 MODEL = "resnet50.a1_in1k"
-"""timm's name for ResNet-50 with the A1 weights for ImageNet: Wightman et al., arXiv:2110.00476."""
+"""What ``imagenet`` stands for: timm's name of the A1 weights, Wightman et al., arXiv:2110.00476."""
 
 KEYWORDS = ("auto", "imagenet", "none")
-"""What ``weights`` can be besides a file."""
+"""What ``weights`` can be besides a file and a name of timm's."""
 
 FOLDER_VARIABLE = "RN50MED_WEIGHTS"
 """The environment variable that names the folder with ImageNet's weights, or the file itself."""
@@ -44,7 +44,7 @@ class LoadReport:
     """What became of the wish for pretrained parameters.
 
     Args:
-        requested: What was asked for: a keyword, or the file's name without its folder.
+        requested: What was asked for: a keyword, a name of timm's, or the file's without its folder.
         used: ``none`` (random parameters), ``imagenet`` or ``file``.
         statement: One sentence for people, without a path.
         sha256: Of the file's bytes, in hexadecimal; None for random parameters.
@@ -79,6 +79,11 @@ class Found:
     statement: str
 
 
+def published() -> tuple[str, ...]:
+    """Return timm's names of weights for this network, such as ``resnet50.tv2_in1k``."""
+    return tuple(timm.list_pretrained("resnet50.*"))
+
+
 def nameless(requested: str) -> str:
     """Return what was asked for without its place, which can name a patient.
 
@@ -99,23 +104,27 @@ def find_weights(requested: str) -> Found:
     """Find the parameters to start from.
 
     Args:
-        requested: ``auto``, ``imagenet``, ``none``, a file, or the folder of a run.
+        requested: ``auto``, ``imagenet``, ``none``, a name of timm's, a file, or the folder of a run.
 
     Raises:
-        RecipeError: If a file is not there, or ``imagenet`` cannot be had.
+        RecipeError: If a file is not there, or ``imagenet`` or what timm names cannot be had.
     """
     if requested == "none":
         return Found(None, "none", "Starts from random parameters, as asked for")
-    if requested not in KEYWORDS:
+    if requested not in KEYWORDS and (Path(requested).exists() or requested not in published()):
         path = _existing(requested)
         return Found(path, "file", f"Starts from the weights in {path.name!r}")
-    hub_id = str(timm.get_pretrained_cfg(MODEL).hf_hub_id)
+    model = MODEL if requested in KEYWORDS else requested
+    hub_id = str(timm.get_pretrained_cfg(model).hf_hub_id)
+    if local := _in_folder(model):
+        told = f"Starts from {local.name!r} of {FOLDER_VARIABLE}, taken for ImageNet weights ({hub_id})"
+        return Found(local, "imagenet", told)
     seconds = 4.0 if requested == "auto" else 8.0  # the most that a user without a network waits
     try:
-        path = _in_folder(hub_id) or _in_cache(hub_id) or _download(hub_id, seconds)
+        path = _in_cache(hub_id) or _download(hub_id, seconds)
     except OfflineError as reason:
-        if requested == "imagenet":
-            raise RecipeError(_how_to_get(hub_id, str(reason))) from reason
+        if requested != "auto":
+            raise RecipeError(_how_to_get(requested, model, str(reason))) from reason
         statement = (
             f"Starts from random parameters, because ImageNet's weights could not be had ({reason}); "
             f"give {OPTION} FILE or set {FOLDER_VARIABLE} to a folder with {_FILE} of {hub_id}"
@@ -137,27 +146,30 @@ def _existing(requested: str) -> Path:
         )
     if path.exists():
         return path
-    guess = None if path.suffix else nearest(requested, KEYWORDS)
+    names = published() if requested.startswith("resnet50.") else KEYWORDS
+    guess = None if path.suffix in SUFFIXES else nearest(requested, names)
     if guess is None and path.parent.is_dir():
         near = nearest(path.name, (item.name for item in path.parent.iterdir() if item.suffix in SUFFIXES))
         guess = str(path.parent / near) if near else None
     hint = f"; did you mean {guess!r}? " if guess else ". "
     raise RecipeError(
-        f"weights {requested!r}: there is no such file{hint}Give a file ({listed(SUFFIXES)}) or one of "
-        f"{listed(KEYWORDS)} for {OPTION}."
+        f"weights {requested!r}: there is no such file{hint}Give a file ({listed(SUFFIXES)}), one of "
+        f"{listed(KEYWORDS)}, or a name of timm's such as {MODEL} for {OPTION}."
     )
 
 
-def _in_folder(hub_id: str) -> Path | None:
-    """Look for ImageNet's weights where RN50MED_WEIGHTS points."""
+def _in_folder(model: str) -> Path | None:
+    """Look for a model's weights where RN50MED_WEIGHTS points; those without a name are the usual ones."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return None
-    root = Path(folder).expanduser()
+    root, usual = Path(folder).expanduser(), model == MODEL
     if root.is_file():
-        return root
-    published = str(timm.get_pretrained_cfg(MODEL).url).rpartition("/")[2]
-    names = (_FILE, f"{hub_id}/{_FILE}", f"{MODEL}/{_FILE}", f"{MODEL}.safetensors", published)
+        return root if usual else None
+    facts = timm.get_pretrained_cfg(model)
+    names = [_FILE] if usual else []
+    names += [f"{facts.hf_hub_id}/{_FILE}", f"{model}/{_FILE}", f"{model}.safetensors"]
+    names += [str(facts.url).rpartition("/")[2]] if facts.url else []
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
@@ -193,12 +205,14 @@ def _download(hub_id: str, seconds: float) -> Path:
         raise OfflineError(f"the download broke off ({type(error).__name__})") from error
 
 
-def _how_to_get(hub_id: str, reason: str) -> str:
+def _how_to_get(requested: str, model: str, reason: str) -> str:
     folder = os.environ.get(FOLDER_VARIABLE)
     root = Path(folder).expanduser() if folder else Path.home() / "rn50med-weights"
     setting = "" if folder else f" and set {FOLDER_VARIABLE}={root}"
+    place = root / (_FILE if model == MODEL else f"{model}.safetensors")
+    hub_id = str(timm.get_pretrained_cfg(model).hf_hub_id)
     return (
-        f"weights 'imagenet': {_FILE} of {hub_id} could not be had ({reason}); fetch "
-        f"{hf_hub_url(hub_id, _FILE)} on a connected machine, then put it at {root / _FILE}{setting}, "
+        f"weights {requested!r}: {_FILE} of {hub_id} could not be had ({reason}); fetch "
+        f"{hf_hub_url(hub_id, _FILE)} on a connected machine, then put it at {place}{setting}, "
         f"or give {OPTION} /path/to/{_FILE}."
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from rn50med.errors import RecipeError
 from rn50med.evaluation.arrays import UNKNOWN, Targets
 from rn50med.evaluation.cases import Cases
 from rn50med.evaluation.figure import Figure
@@ -44,6 +45,21 @@ def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
         logits, target.clamp(min=0).to(logits.dtype), weight=known, reduction="sum"
     )
     return total / known.sum().clamp(min=1)
+
+
+def check_given(target: Tensor, known: Tensor, told: str) -> None:
+    """Refuse targets that a task does not know.
+
+    Args:
+        target: Of a batch.
+        known: Whether the task knows each, of the same shape.
+        told: What it knows, for the message.
+
+    Raises:
+        RecipeError: If there is one.
+    """
+    if not bool(known.all()):
+        raise RecipeError(f"batch: has the target {target[~known][0].item():g}; give {told}.")
 
 
 class Task(Filed):
@@ -106,6 +122,17 @@ class Task(Filed):
     def targets(self, rows: Sequence[Row]) -> Targets:
         """Return what the network learns of rows without fault: mostly `strata`; numbers where continuous."""
         return self.strata(rows)
+
+    def given(self, target: Tensor) -> Tensor:
+        """Return the targets of a batch of somebody's own as `encode` would give them.
+
+        Args:
+            target: In the shape of `target_shape`, batched.
+
+        Raises:
+            RecipeError: If there are numbers that the task does not know.
+        """
+        return target
 
     @abstractmethod
     def counts(self, rows: Sequence[Row]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import UNKNOWN, Columns, Row, Task, masked_bce
+from rn50med.tasks.base import UNKNOWN, Columns, Row, Task, check_given, masked_bce
 from rn50med.tasks.one_column import check_names
 
 Policy = Literal["ignore", "negative", "positive"]
@@ -158,6 +158,13 @@ class MultiLabel(Task):
             f"no label has both a positive and a negative image in columns {listed(map(repr, self.labels))}; "
             "a model needs both of at least one"
         )
+
+    def given(self, target: Tensor) -> Tensor:
+        """Return 0, 1 or a share for each label; what is no number is not known."""
+        filled = target.nan_to_num(float(UNKNOWN)) if target.is_floating_point() else target
+        known = (filled == UNKNOWN) | ((filled >= 0) & (filled <= 1))
+        check_given(target, known, f"0 or 1 for each label, and {UNKNOWN} or nan for what is not known")
+        return filled
 
     def imagine(self, draw: float) -> tuple[dict[str, str], tuple[int, ...]]:
         """Return labels with a prevalence of 15 to 40 % each, one in twenty of them unknown.

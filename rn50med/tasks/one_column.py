@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rn50med.errors import RecipeError, listed, nearest
 from rn50med.evaluation.arrays import Targets
 from rn50med.evaluation.operating_point import Thresholds
-from rn50med.tasks.base import Columns, Row, Task
+from rn50med.tasks.base import UNKNOWN, Columns, Row, Task, check_given
 
 
 class OneColumn(Task):
@@ -40,6 +41,16 @@ class OneColumn(Task):
     def encode(self, row: Row) -> int:
         """Return the position of the class; of two, the positive one is 1."""
         return self.classes.index(row[self.column])
+
+    def given(self, target: Tensor) -> Tensor:
+        """Return class numbers; of one finding its shares, too."""
+        last = len(self.classes) - 1
+        known = (target == UNKNOWN) | ((target >= 0) & (target <= last))
+        if self.exclusive:
+            known &= target == target.round()
+        names = ", ".join(f"{number} for {name!r}" for number, name in enumerate(self.classes))
+        check_given(target, known, f"{names}, and {UNKNOWN} for what is not known")
+        return target
 
     def stratum(self, row: Row) -> str:
         """Return the label."""

@@ -20,7 +20,7 @@ from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures_regression import mean_absolute_error, regression_figures
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.temperature import Temperature
-from rn50med.tasks.base import Columns, Row, Task
+from rn50med.tasks.base import Columns, Row, Task, check_given
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _BETA = 0.1  # of the scale: errors beyond it count in proportion, smaller ones by their square
@@ -95,6 +95,11 @@ class Regression(Task):
     def columns(self) -> tuple[str, ...]:
         """The number's column."""
         return (self.column,)
+
+    def given(self, target: Tensor) -> Tensor:
+        """Return the numbers, on the scale of the table."""
+        check_given(target, target.isfinite(), f"a number from {self._scale}")
+        return target
 
     def fault(self, row: Row) -> str | None:
         """Return what is wrong with the number."""

@@ -77,6 +77,12 @@ class AveragedWeights(WeightAveraging):
         self._swapped = False
         self._estimated = False
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make room for the average, and begin to count its steps, which a run that goes on then reads."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._latest_update_step, self._swapped, self._estimated = 0, False, False
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the weights to start from, which were not read yet when Lightning made its copy."""
         average = self._average()

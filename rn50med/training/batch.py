@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rn50med.errors import NumericalError, RecipeError, listed
 from rn50med.tasks import Task
+
+log = logging.getLogger(__name__)
+
+_BEYOND = 0.5
+"""How far noise may bring an image beyond black and white."""
 
 
 def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -48,21 +55,56 @@ def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor
         soft: Whether shares of the classes, ``(B, K)``, may stand for the target.
 
     Raises:
-        RecipeError: If it is no such batch, or has a target of another shape.
+        RecipeError: If it is no such batch, or has a target of another shape or that the task does not know.
     """
     image, target, index = unpack(batch)
     found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
     wanted = (len(image), *task.target_shape)
     if isinstance(target, Tensor) and target.numel() == math.prod(wanted):
-        hard = task.exclusive or not target.is_floating_point()
         target = target.reshape(wanted)
-        return image, target.long() if hard else target, index
+        target = target if target.is_floating_point() else target.long()
+        if (
+            index is None or target.device.type == "cpu"
+        ):  # the manifest's are known, and a GPU would be waited for
+            target = task.given(target)
+        return image, target.long() if task.exclusive else target, index
     if soft and found == (len(image), task.num_outputs) and target.is_floating_point():
         return image, target, index
     raise RecipeError(
         f"batch: its target is {found}, and {type(task).__name__} needs a tensor of shape {wanted} for "
         f"{len(image)} images; give each image its label."
     )
+
+
+def tell_range(image: Tensor) -> None:
+    """Warn of images that are not between black, 0, and white, 1, but for what random changes add.
+
+    Args:
+        image: A batch, of any shape.
+    """
+    low, high = (float(end) for end in image.detach().aminmax())
+    if low < -_BEYOND or high > 1 + _BEYOND:
+        log.warning(
+            "warning (image-range): images reach from %.3g to %.3g, and the network, which normalises them "
+            "itself, takes black for 0 and white for 1; scale them so.", low, high,
+        )  # fmt: skip
+
+
+def judged_dataset(trainer: Trainer) -> Any:
+    """Return the dataset that a trainer judges at the moment; None where it cannot be told.
+
+    Its ``val_dataloaders`` would be those of a former fit.
+
+    Args:
+        trainer: In a val or a test.
+    """
+    loop = {
+        TrainerFn.FITTING: trainer.fit_loop.epoch_loop.val_loop,
+        TrainerFn.VALIDATING: trainer.validate_loop,
+        TrainerFn.TESTING: trainer.test_loop,
+    }.get(cast(TrainerFn, trainer.state.fn))
+    loaders = getattr(getattr(loop, "_combined_loader", None), "flattened", [])
+    return getattr(loaders[0], "dataset", None) if loaders else None
 
 
 def check_finite(loss: Tensor, index: Tensor | None, trainer: Trainer) -> None:

@@ -52,7 +52,10 @@ class PatientStop(EarlyStopping):
             super().on_validation_end(trainer, pl_module)
 
     def _in_second_half(self, trainer: Trainer) -> bool:
-        return trainer.current_epoch >= (trainer.max_epochs or 0) // 2
+        epochs = trainer.max_epochs or -1
+        if epochs > 0:
+            return trainer.current_epoch >= epochs // 2
+        return trainer.global_step >= trainer.estimated_stepping_batches // 2
 
 
 class Speed(Callback):
@@ -117,10 +120,15 @@ class EpochLog(Callback):
         self.rows: list[dict[str, float]] = []
         self.seen: list[int] = []
         self._images = 0
+        self._judged = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count images."""
-        self._images = 0
+        self._images, self._judged = 0, False
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has figures of val; the trainer keeps those of one before."""
+        self._judged = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -130,7 +138,8 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch that has ended."""
-        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        kept = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        logged = {name: value for name, value in kept.items() if self._judged or not name.startswith("val/")}
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         gap = logged.get("val/loss", math.nan) - logged.get("train/loss", math.nan)
         self.rows.append({"epoch": trainer.current_epoch, **logged, "lr": max(rates), "gap": gap})
@@ -219,6 +228,7 @@ def default_callbacks(
     folder: str | Path | None,
     regularisation: Regularisation,
     mode: Literal["max", "min"] = "max",
+    metrics: str | Path | None = None,
 ) -> list[Callback]:
     """Return the callbacks of `FineTuneModule.default_callbacks`.
 
@@ -228,8 +238,11 @@ def default_callbacks(
         folder: Folder of the checkpoints, or None.
         regularisation: Options of the callbacks against overfitting.
         mode: Whether more of the figure is better, or less.
+        metrics: File of the figures of each epoch, or None.
     """
     stop = [PatientStop(monitor, patience, mode)] if patience else []
     average = [AveragedWeights(regularisation.ema_decay)] if regularisation.ema_decay else []
     start = [StartingPoint(regularisation.l2_sp)] if regularisation.l2_sp else []
-    return [*start, *average, Best(monitor, folder, mode), Last(folder), *stop, StopOnSignal(), Speed()]
+    epochs = EpochLog(None if metrics is None else Path(metrics))
+    kept = [Best(monitor, folder, mode), Last(folder)]
+    return [*start, *average, *kept, *stop, StopOnSignal(), Speed(), epochs]

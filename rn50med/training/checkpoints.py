@@ -19,7 +19,18 @@ _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class _Placeless(ModelCheckpoint):
-    """A checkpoint callback whose own state names no folder, which could tell of a patient."""
+    """A checkpoint callback whose own state names no folder, which could tell of a patient.
+
+    A run that goes on may write into another folder than before. Files of before are then where the
+    checkpoint is that it goes on from; where they are not there either, nothing was best so far.
+    """
+
+    _from: Path | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, and that of the checkpoint to go on from."""
+        super().setup(trainer, pl_module, stage)
+        self._from = Path(trainer.ckpt_path).parent if trainer.ckpt_path else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state with file names in place of paths."""
@@ -29,8 +40,12 @@ class _Placeless(ModelCheckpoint):
         return {**kept, **names, "dirpath": None, "best_k_models": models}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state over, its files being in this run's folder."""
-        folder = str(self.dirpath)
+        """Take the state over, its files being in this run's folder, or in that of before."""
+        name = state_dict.get("best_model_path", "")
+        places = [Path(place) for place in (self.dirpath, self._from) if place is not None]
+        folder = next((place for place in places if (place / name).is_file()), None)
+        if not name or folder is None:
+            return
         paths = {key: str(Path(folder, state_dict[key])) for key in _PATHS if state_dict[key]}
         models = {str(Path(folder, name)): score for name, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **paths, "dirpath": self.dirpath, "best_k_models": models})

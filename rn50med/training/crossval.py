@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rn50med.errors import StorageError, listed
@@ -274,8 +275,7 @@ def _check_images(folder: Path, members: Sequence[Path], rows: Sequence[pd.DataF
     """Refuse folds that were not dealt from the same images, or do not hold each of them once."""
     columns = ["image", "patient", "sha256"]
     manifests = [read_rows(each / "manifest.csv")[columns].sort_values("image") for each in members]
-    same = all((each.to_numpy() == manifests[0].to_numpy()).all() for each in manifests if len(each))
-    same = same and len({len(each) for each in manifests}) == 1
+    same = all(np.array_equal(each.to_numpy(), manifests[0].to_numpy()) for each in manifests)
     held_out = sorted(name for part in rows for name in part["image"])
     if not same or held_out != manifests[0]["image"].tolist():
         raise StorageError(

@@ -32,7 +32,7 @@ def run_facts(
             "accelerator": trainer.strategy.root_device.type,
             "devices": trainer.world_size,
             "precision": {"training": training, "tables": tables},
-            "weights": None if report is None else _brief(asdict(report)),
+            "weights": None if report is None else asdict(report),
             "seed": seed,
             "task": {
                 "kind": type(task).__name__,
@@ -45,10 +45,6 @@ def run_facts(
             "images_per_second": finite(speed),
         }
     )
-
-
-def _brief(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: report[name] for name in ("requested", "used", "statement", "sha256")}
 
 
 def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.optim import AdamW
 
 from rn50med.data.contract import PixelContract
 from rn50med.data.datamodule import ManifestDataModule
-from rn50med.errors import DataError, RecipeError
+from rn50med.data.dataset import ImageDataset
+from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.evaluation.cases import Cases, Membership, Unit
 from rn50med.evaluation.operating_point import Thresholds, as_plain, from_plain
 from rn50med.evaluation.predictions import Predictions, PredictionTable
@@ -29,7 +30,7 @@ from rn50med.model.weights import LoadReport
 from rn50med.parts import Specification, factory_specification
 from rn50med.tasks import UNKNOWN, Task
 from rn50med.training.agreement import agree, membership_of
-from rn50med.training.batch import check_finite, labelled, unpack
+from rn50med.training.batch import check_finite, judged_dataset, labelled, tell_range, unpack
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.finetuning import FineTuning, Full
 from rn50med.training.mixing import mixed_batch
@@ -114,6 +115,7 @@ class FineTuneModule(ThawingModule):
         self.preprocessing: Specification | None = None
         self.pixel_contract: PixelContract | None = None
         self.predictions: dict[str, Predictions] = {}
+        self.memberships: dict[str, Membership | None] = {}
         self.cases: dict[str, Cases] = {}
         self._tables = {
             split: PredictionTable(task.num_outputs, task.target_shape, task.continuous)
@@ -161,7 +163,8 @@ class FineTuneModule(ThawingModule):
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
         """Return the backbone's feature maps of a batch of images."""
-        return cast("list[Tensor]", self.backbone(image.contiguous(memory_format=torch.channels_last)))
+        laid_out = torch.channels_last if image.ndim == 4 else torch.contiguous_format
+        return cast("list[Tensor]", self.backbone(image.contiguous(memory_format=laid_out)))
 
     def setup(self, stage: str) -> None:
         """Read the weights to start from, once, and lay memory out as convolutions like it."""
@@ -172,6 +175,7 @@ class FineTuneModule(ThawingModule):
         if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
             self.load_report = report = self.backbone.load_weights()
             self._trained = True
+            _same_weights(report, self.trainer)
             if self.trainer.is_global_zero:
                 surprise = report.requested == "auto" and report.used == "none"
                 log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
@@ -181,6 +185,8 @@ class FineTuneModule(ThawingModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         image, target, index = labelled(batch, self.task, soft=True)
+        if batch_idx == 0 and self.current_epoch == 0 and self.trainer.is_global_zero:
+            tell_range(image)
         seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
         draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
         blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
@@ -200,11 +206,13 @@ class FineTuneModule(ThawingModule):
         self._collect("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return probabilities of a batch, shape as `Task.probabilities`."""
+        """Return probabilities of a batch after the temperature of val, shape as `Task.probabilities`."""
         logits = self(unpack(batch, labelled=False)[0])
-        return self.task.probabilities(
-            logits.cpu().double() if logits.device.type == "mps" else logits.double()
-        )
+        logits = logits.cpu().double() if logits.device.type == "mps" else logits.double()
+        if self.temperature is None:
+            return self.task.probabilities(logits)
+        kept = self.task.class_logits(logits)
+        return self.task.of_class_logits(kept / kept.new_tensor(self.temperature.values))
 
     def _collect(self, split: str, batch: Any) -> None:
         image, target, index = labelled(batch, self.task)
@@ -218,6 +226,14 @@ class FineTuneModule(ThawingModule):
             start = sum(len(seen) for seen in table.index)
             index = torch.arange(start, start + len(target), device=target.device)
         table.to(target.device).update(index, self.logits(split, image, index), target)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what a val that was broken off has left."""
+        self._tables["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget what a test that was broken off has left."""
+        self._tables["test"].reset()
 
     def on_validation_epoch_end(self) -> None:
         """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
@@ -233,16 +249,20 @@ class FineTuneModule(ThawingModule):
         self._gathered("test")
         self._tell("test")
 
-    def membership(self, found: Predictions) -> Membership | None:
-        """Return patients and cases of predictions, where the data know them.
-
-        Args:
-            found: Of images of the trainer's data.
-        """
-        data = getattr(self._trainer, "datamodule", None)
+    def _membership(self, split: str) -> Membership | None:
+        """Return patients and cases of the predictions of a split, where the data know them."""
+        data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, ManifestDataModule):
             return None
-        return membership_of(data.manifest, self.unit, found.index)
+        # a trainer keeps its data module when it is given a DataLoader later
+        if not isinstance(judged_dataset(self.trainer), ImageDataset):
+            if self.unit.of != "image" and self.trainer.is_global_zero:
+                log.warning(
+                    "warning (images-judged): a DataLoader does not say whose its images are; figures of "
+                    "%s are of images, not of cases by %s.", split, self.unit.of,
+                )  # fmt: skip
+            return None
+        return membership_of(data.manifest, self.unit, self.predictions[split].index)
 
     def _gathered(self, split: str) -> Predictions:
         """Return the table of a split, from all ranks, and begin a new one."""
@@ -252,31 +272,35 @@ class FineTuneModule(ThawingModule):
         discrete = not (self.task.target_shape or self.task.continuous)
         if discrete and (unknown := int((found.target == UNKNOWN).sum())):
             raise DataError(
-                f"{split}: {unknown} of {len(found.target)} images have no known label ({UNKNOWN}), and cannot "
-                "be judged; leave them out of the data."
+                f"{split}: {unknown} of {len(found.target)} images have no known label ({UNKNOWN}) to be "
+                "judged by; leave them out of the data."
             )
         return found
 
     def _tell(self, split: str) -> None:
         """Log the figures of a split."""
         found = self.predictions[split]
-        self.cases[split] = cases = self.task.cases(found, self.membership(found), self.temperature)
+        self.memberships[split] = whose = self._membership(split)
+        self.cases[split] = cases = self.task.cases(found, whose, self.temperature)
         loss = self.task.loss(torch.from_numpy(found.logits), torch.from_numpy(found.target))
         figures = {"loss": float(loss), **self.task.watched(cases)}
         # Every rank has the whole table, so that nothing is left to be averaged.
         self.log_dict({f"{split}/{name}": value for name, value in figures.items()}, sync_dist=False)
 
-    def default_callbacks(self, folder: str | Path | None = None) -> list[Callback]:
-        """Return what averages the weights, keeps the best epoch and the last, and stops in time.
+    def default_callbacks(
+        self, folder: str | Path | None = None, metrics: str | Path | None = None
+    ) -> list[Callback]:
+        """Return what averages the weights, keeps the best epoch and the last, tells each, and stops in time.
 
         Args:
             folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
+            metrics: CSV file of the figures of each epoch; without it they are told in the log alone.
         """
         from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
 
         task = self.task
         return default_callbacks(
-            f"val/{task.monitor}", self.patience, folder, self.regularisation, task.monitor_mode
+            f"val/{task.monitor}", self.patience, folder, self.regularisation, task.monitor_mode, metrics
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -294,7 +318,15 @@ class FineTuneModule(ThawingModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take over what `on_save_checkpoint` kept; the starting weights are not read again."""
-        kept = checkpoint[CHECKPOINT_KEY]
+        kept = checkpoint.get(CHECKPOINT_KEY)
+        if kept is None:
+            raise StorageError("checkpoint: is none of rn50med's; give one that `fit` or this module wrote.")
+        if kept["module"]["task"] != self.specification["task"]:
+            raise StorageError(
+                f"checkpoint: was trained for {', '.join(kept['classes']) or 'a number'} with other settings "
+                f"of the task than this module's, which has {', '.join(self.task.classes) or 'a number'}; "
+                "open it by FineTuneModule.load_from_checkpoint."
+            )
         # older checkpoints know of images alone, and of no temperature
         self.protocol = Protocol.from_plain(kept.get("protocol", {"unit": "image", "temperature": False}))
         self.unit = Unit(**kept.get("unit", {}))
@@ -304,3 +336,12 @@ class FineTuneModule(ThawingModule):
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
         self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
         self._trained = True
+
+
+def _same_weights(report: LoadReport, trainer: Trainer) -> None:
+    """Refuse to go on where processes have found other weights: their learning rates would differ, too."""
+    if trainer.world_size > 1 and trainer.strategy.broadcast(report.sha256) != report.sha256:
+        raise RecipeError(
+            "model.backbone.weights: the processes have found different weights, perhaps for want of a "
+            "network on some machines; give a file that all of them can read, or none."
+        )

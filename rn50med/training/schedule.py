@@ -11,6 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from rn50med.errors import RecipeError
+
 ScheduleFactory = Callable[[Optimizer, int], LRScheduler]
 """What a recipe gives for a schedule: its options are filled in, optimizer and steps are not."""
 
@@ -69,6 +71,9 @@ class WarmupCosine(LambdaLR):
         warmup: Share of the steps in which the rate rises, in [0, 1).
         floor: Last rate as a share of the highest, in [0, 1].
 
+    Raises:
+        RecipeError: If a share is none, such as a number of steps.
+
     Source:
         Loshchilov & Hutter, *SGDR*, ICLR 2017, equation 5; arXiv:1608.03983.
     """
@@ -76,6 +81,11 @@ class WarmupCosine(LambdaLR):
     def __init__(
         self, optimizer: Optimizer, total_steps: int, warmup: float = 0.1, floor: float = 0.01
     ) -> None:
+        if not (0 <= warmup < 1 and 0 <= floor <= 1):
+            raise RecipeError(
+                f"model.schedule: WarmupCosine has warmup {warmup:g} and floor {floor:g}, which are shares: "
+                "of the steps, from 0 to below 1, and of the highest rate, from 0 to 1; give such numbers."
+            )
         super().__init__(optimizer, partial(warmup_cosine, total_steps, warmup, floor))
 
 

@@ -25,6 +25,7 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen, instead of Lightning, which would end with exit code 0."""
+        self._received = None  # what stopped the training before is done with
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
                 self._before[number] = signal.signal(number, self._note)
@@ -66,6 +67,7 @@ class StopOnSignal(Callback):
             self._stop(trainer, self._received)
 
     def _stop(self, trainer: Trainer, number: int, ended: bool = False) -> None:
+        self._received = None
         last = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Last)), None)
         name = signal.Signals(number).name
         if last is None:

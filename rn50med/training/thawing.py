@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -233,11 +234,17 @@ class ThawingModule(SearchedModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return optimizer and schedule of all that will ever train, without decay on norms and biases."""
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise RecipeError(
+                "trainer.max_epochs: is without end, and the schedule of the learning rate needs one; give "
+                "max_epochs or max_steps."
+            )
         factory = self.optimizer_factory
         if self.regularisation.l2_sp:
             factory = sparing(factory, drawn_back(self.backbone).values(), decayed=not self.pretrained)
         optimizer = build_optimizer(factory, self._rated())
-        schedule = self.schedule_factory(optimizer, int(self.trainer.estimated_stepping_batches))
+        schedule = self.schedule_factory(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rated(self) -> dict[float, list[nn.Parameter]]:

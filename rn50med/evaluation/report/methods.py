@@ -10,7 +10,7 @@ from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints
 from rn50med.evaluation.report.conduct import software
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.flow import flow_of
-from rn50med.evaluation.report.kit import finetuning, kit
+from rn50med.evaluation.report.kit import drawn_back, finetuning, head_alone, kit, pretrained
 from rn50med.evaluation.report.record import Record
 from rn50med.evaluation.report.wording import label, ordinal
 
@@ -154,7 +154,8 @@ def optimiser(facts: Facts, record: Record) -> str:
     if "lr" in options:
         text += f" at a highest learning rate of {options['lr']:g}{_factor(facts, record)}{_search(facts)}"
     if options.get("weight_decay"):
-        text += f", with a weight decay of {options['weight_decay']:g} but none of norms and biases"
+        spared = ", nor of the weights that L2-SP drew back" if drawn_back(facts, record) else ""
+        text += f", with a weight decay of {options['weight_decay']:g} but none of norms and biases{spared}"
     batch, devices = record.part("data", "batch_size"), facts.environment.get("devices") or 1
     if isinstance(batch, int):
         text += f", in batches of {batch} images" + (f" on each of {devices} devices" if devices > 1 else "")
@@ -172,9 +173,9 @@ def _search(facts: Facts) -> str:
 def _factor(facts: Facts, record: Record) -> str:
     """Return what became of the rate because the weights were pretrained."""
     factor = record.part("model", "pretrained_lr_factor")
-    pretrained = (facts.environment.get("weights") or {}).get("used") not in {None, "none"}
+    applies = pretrained(facts) and not head_alone(record)
     known = isinstance(factor, int | float) and factor != 1
-    return f" times {factor:g}, as the weights were pretrained" if pretrained and known else ""
+    return f" times {factor:g}, as the weights were pretrained" if applies and known else ""
 
 
 def schedule(facts: Facts, record: Record) -> str:
@@ -198,12 +199,21 @@ def epochs(facts: Facts, record: Record) -> str:
         return ""
     text = f"Training took {done} epoch{'' if done == 1 else 's'}"
     text += f" of {planned} planned" if found.get("stopped_early") else ""
+    text += _limit(record)
     if found.get("best_epoch") is None or not found.get("monitor"):
         return f"{text}."
     name = label(str(found["monitor"]).removeprefix("val/"), not facts.multilabel)
     if facts.never_watched:
         return f"{text}; the last was kept, since the {name} on val was never defined."
     return f"{text}; epoch {found['best_epoch']}, counted from 0, was kept for its {name} on val."
+
+
+def _limit(record: Record) -> str:
+    """Return how much of train an epoch took, where not all; Lightning knows a share by its type."""
+    limit = record.part("trainer", "limit_train_batches")
+    if isinstance(limit, float) and limit < 1.0:
+        return f", each of {100 * limit:g} % of the batches of train"
+    return f", each of {limit} batches at most" if isinstance(limit, int) and limit else ""
 
 
 def unit(facts: Facts, record: Record) -> str:

@@ -69,4 +69,4 @@ class AttentionHead(Head):
             features: The feature maps, coarsest last.
         """
         pooled = torch.sum(features[-1] * self.attention(features)[:, None], dim=(-2, -1))
-        return cast(Tensor, self.linear(self.dropout(pooled)))
+        return cast(Tensor, self.linear(self.dropout(pooled.to(features[-1].dtype))))

@@ -75,4 +75,4 @@ class GeMHead(Head):
         Args:
             features: The feature maps, coarsest last.
         """
-        return cast(Tensor, self.linear(self.dropout(self.pooled(features))))
+        return cast(Tensor, self.linear(self.dropout(self.pooled(features).to(features[-1].dtype))))
