@@ -268,6 +268,13 @@ def test_features_are_computed_once_for_each_image(films, start):
     assert module._features is None  # and forgotten at the end
 
 
+@pytest.mark.parametrize(("weights", "warnings"), [("none", 1), ("start", 0)])
+def test_a_head_on_random_features_is_warned_of(films, start, caplog, weights, warnings):
+    module = module_of(LinearProbe(), start if weights == "start" else weights)
+    trainer_of(1).fit(module, data_of(films))
+    assert sum("warning (random-features)" in text for text in caplog.messages) == warnings
+
+
 def test_with_augmentation_only_those_of_val_are_kept(films, start, caplog):
     module, watch = module_of(LinearProbe(), start), Watch()
     data = data_of(films, strength=1.0)

@@ -124,6 +124,11 @@ def test_a_knob_that_was_turned_or_cannot_be_is_not_told():
     few = replace(GOOD, patients={"normal": 100, "pneumonia": 19})
     assert "LinearProbe" in knob(few).turn
     assert "LinearProbe" not in knob(replace(few, probes=True)).turn
+    for probes in (False, True):  # a head on random features learns next to nothing
+        random = knob(replace(few, probes=probes, pretrained=False))
+        assert random.code == "few-patients"
+        assert "--model.backbone.weights" in random.turn
+        assert "LinearProbe" not in random.turn
     surprised = replace(GOOD, val_loss=Figure(0.8, 0.6, 1.0, 300), blends=False)
     assert "mixup" not in knob(surprised).turn
 

@@ -59,6 +59,7 @@ class Account:
         chance: What the figure is on val without having learnt anything.
         perfect: What it is without a fault.
         probable: Whether the model says probabilities, which can be too sure of themselves; not a number.
+        pretrained: Whether the backbone started from weights that were learnt.
     """
 
     monitor: str
@@ -77,6 +78,7 @@ class Account:
     chance: float = 0.5
     perfect: float = 1.0
     probable: bool = True
+    pretrained: bool = True
 
     @property
     def _way(self) -> float:
@@ -147,6 +149,12 @@ RULES: tuple[Rule, ...] = (
         lambda found: math.isnan(found.val.value) or math.isnan(found.train),
         "undefined",
         "{monitor} is not defined on train and val; put more patients into val, with other --data.splits.",
+    ),
+    (
+        lambda found: found.fewest[1] < FEW_PATIENTS and not found.pretrained,
+        "few-patients",
+        "{name} has only {number} patients in train; more of them help more than any setting, and so may "
+        "weights that were learnt elsewhere, --model.backbone.weights.",
     ),
     (
         lambda found: found.fewest[1] < FEW_PATIENTS and found.probes,

@@ -64,6 +64,7 @@ def account(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
         chance=task.chance(learnt, module.cases["val"]),
         perfect=task.perfect,
         probable=not task.continuous,
+        pretrained=bool(getattr(trainer.lightning_module, "pretrained", True)),  # `module` is a checkpoint's
     )
 
 

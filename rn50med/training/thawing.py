@@ -107,6 +107,11 @@ class ThawingModule(SearchedModule):
                 f"model.finetuning: parts thaw during training, which the strategy "
                 f"{type(self.trainer.strategy).__name__} cannot follow; give --trainer.strategy ddp."
             )
+        if not (self.backbone_trains or self.pretrained) and self.trainer.is_global_zero:
+            log.warning(
+                "warning (random-features): the head alone is trained, on features of random weights, which say "
+                "little; give model.backbone.weights, or another model.finetuning."
+            )
         self._freeze(self._frozen_in(0))
         self._prepare_features()
 
