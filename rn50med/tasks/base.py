@@ -202,6 +202,18 @@ class Task(Filed):
             - target: as `encode` gives it, batched; or soft, as `mixed` gives it.
         """
 
+    def terms(self, target: Tensor) -> Tensor:
+        """Return how many terms `loss` takes the mean of, by which several processes are put together.
+
+        Args:
+            target: As for `loss`.
+
+        Shape:
+            - output: ``()``.
+        """
+        labels = target[:, 0] if self.exclusive and target.ndim > 1 else target
+        return torch.ones_like(labels).sum() if self.continuous else (labels != UNKNOWN).sum()
+
     def soft(self, target: Tensor) -> Tensor:
         """Return targets of a batch as numbers between which there are others; `UNKNOWN` stays as it is.
 

@@ -88,6 +88,10 @@ class Ordinal(MultiClass):
         total = F.binary_cross_entropy_with_logits(logits, goes_on, weight=reached, reduction="sum")
         return total / reached.sum().clamp(min=1)
 
+    def terms(self, target: Tensor) -> Tensor:
+        """Return how many steps the cases of a batch come to."""
+        return (target[:, None] >= torch.arange(self.num_outputs, device=target.device)).sum()
+
     def class_logits(self, logits: Tensor) -> Tensor:
         """Return the logarithm of each grade's probability, exact where the probability is tiny.
 

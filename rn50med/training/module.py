@@ -192,10 +192,23 @@ class FineTuneModule(ThawingModule):
         blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
         known = index if blend is image else None  # of a blend, no features are kept
         with self.norms_at_rest(len(target), batch_idx):
-            loss = self.train_loss(self.logits("train", blend, known), target)
+            logits = self.logits("train", blend, known)
+            loss = self.train_loss(logits, target) * self._share(target)
         check_finite(loss, index, self.trainer)
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(target))
         return loss
+
+    def _share(self, target: Tensor) -> Tensor | float:
+        """Return by what a process's mean over its known labels becomes its part of the mean over all of them.
+
+        The strategy takes the plain mean of the gradients, in which a process with few known labels would
+        count for as much as one with many.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0
+        terms = self.task.terms(target).float()
+        every = cast(Tensor, self.trainer.strategy.reduce(terms.clone(), reduce_op="sum"))
+        return terms * self.trainer.world_size / every.clamp(min=1.0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add a batch to the table of val."""

@@ -109,8 +109,8 @@ class ThawingModule(SearchedModule):
             )
         if not (self.backbone_trains or self.pretrained) and self.trainer.is_global_zero:
             log.warning(
-                "warning (random-features): the head alone is trained, on features of random weights, which say "
-                "little; give model.backbone.weights, or another model.finetuning."
+                "warning (random-features): the head alone is trained, on features of random weights, which "
+                "say little; give model.backbone.weights, or another model.finetuning."
             )
         self._freeze(self._frozen_in(0))
         self._prepare_features()
