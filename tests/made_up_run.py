@@ -16,6 +16,7 @@ from rn50med.evaluation.arrays import UNKNOWN
 from rn50med.evaluation.figures import binary_figures, multiclass_figures, multilabel_figures
 from rn50med.evaluation.operating_point import OperatingPoints, youden
 from rn50med.evaluation.report import write_report
+from rn50med.tasks import MultiLabel
 
 CANARY = "canary-7731"
 BINARY = ("normal", "pneumonia")
@@ -123,7 +124,8 @@ def _made_of_labels(labels: tuple[str, ...]) -> Path:
     cells = {"positive": 20, "negative": 33, "unknown": 7, "unknown_is": "ignore"}
     counts["labels"] = dict.fromkeys(labels, cells) | {labels[1]: cells | {"unknown_is": "positive"}}
     kept = {"operating_point": OperatingPoints(points).as_dict(), **kept}
-    return _write(folder, kept, labels, counts, {"kind": "MultiLabel", "classes": labels, "positive": None})
+    task = {"kind": "MultiLabel", "classes": labels, "positive": None, "loss": MultiLabel(labels).loss_words}
+    return _write(folder, kept, labels, counts, task)
 
 
 def made_up_run(
@@ -145,6 +147,7 @@ def _made_of_classes(classes: tuple[str, ...], test_classes: int, synthetic: boo
         "kind": "Binary" if len(classes) == 2 else "MultiClass",
         "classes": classes,
         "positive": classes[1] if len(classes) == 2 else None,
+        "loss": "binary cross-entropy" if len(classes) == 2 else "",
     }
     return _write(folder, kept, classes, counts, task, synthetic)
 

@@ -37,6 +37,7 @@ def made_up_of(task: Task, folder: Path, logits: np.ndarray, target: np.ndarray)
         "classes": task.classes,
         "positive": task.positive_class,
         "watched": task.monitor,
+        "loss": task.loss_words,
         **task.facts(),
     }
     _write(folder, kept, task.classes, counts, told)

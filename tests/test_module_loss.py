@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.transforms import Radiograph
 from rn50med.errors import RecipeError
-from rn50med.losses import CrossEntropy, Focal, Loss
+from rn50med.losses import ClassCounts, CrossEntropy, Focal, LogitAdjusted, Loss
 from rn50med.model.backbone import ResNet50
 from rn50med.tasks import Binary, Ordinal, Regression, Task
 from rn50med.training.agreement import agree
@@ -104,12 +104,23 @@ def test_where_no_loss_is_given_the_tasks_own_is_minimised(rare: FilmTable) -> N
 
 def test_a_loss_whose_classes_nobody_can_count_is_refused(rare: FilmTable) -> None:
     pairs = [(torch.rand(1, 32, 32), 0), (torch.rand(1, 32, 32), 1)] * 4
+    weighted, loader = module_of(Focal(weights="pos_weight")), DataLoader(pairs, batch_size=4)
     with pytest.raises(RecipeError, match="only a ManifestDataModule can tell"):
-        trainer_of().fit(module_of(Focal()), DataLoader(pairs, batch_size=4), DataLoader(pairs, batch_size=4))
+        trainer_of().fit(weighted, loader, loader)
     grades = Ordinal(("normal", "pneumonia"), column="label")
     data = ManifestDataModule(str(rare.path), task=grades, transforms=Radiograph(size=32), num_workers=0)
     with pytest.raises(RecipeError, match="Ordinal has a loss of its own"):
         prepared(module_of(Focal(), grades), data)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(smoothing=0.1), Focal(), LogitAdjusted(tau=0.0)], ids=str)
+def test_a_loss_that_counts_nothing_needs_no_data_module(loss: Loss) -> None:
+    pairs = [(torch.rand(1, 32, 32), 0), (torch.rand(1, 32, 32), 1)] * 4
+    module = module_of(loss)
+    trainer_of().fit(module, DataLoader(pairs, batch_size=4), DataLoader(pairs, batch_size=4))
+    logits, target = torch.tensor([[0.5], [-1.0]]), torch.tensor([1, 0])
+    counted = loss.prepared(ClassCounts(((9, 1),), exclusive=False))
+    assert float(module.train_loss(logits, target)) == float(counted(logits, target))
 
 
 def test_balanced_batches_draw_each_class_as_often_and_say_so(

@@ -53,5 +53,5 @@ class LogitAdjusted(Loss):
             logits: By question and answer.
             counts: Of the training images.
         """
-        prior = logits.new_tensor(self.tau * np.log(counts.shares()))
+        prior = logits.new_tensor(self.tau * np.log(counts.shares())) if self.tau else 0.0
         return smoothed(-(logits + prior).log_softmax(dim=2), self.smoothing)

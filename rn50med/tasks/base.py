@@ -123,6 +123,11 @@ class Task(Filed):
         """Return what the network learns of rows without fault: mostly `strata`; numbers where continuous."""
         return self.strata(rows)
 
+    @property
+    def loss_words(self) -> str:
+        """Return what `loss` is, such as "cross-entropy", for the methods of a report; empty: nothing."""
+        return ""
+
     def given(self, target: Tensor) -> Tensor:
         """Return the targets of a batch of somebody's own as `encode` would give them.
 

@@ -67,6 +67,11 @@ class Binary(OneColumn):
         """Return how many rows are negative and positive."""
         return ClassCounts.of(self.strata(rows), 1, exclusive=False)
 
+    @property
+    def loss_words(self) -> str:
+        """For the methods of a report."""
+        return "binary cross-entropy"
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the binary cross-entropy, the mean over the known labels of the batch; 0 without any."""
         return masked_bce(logits[:, 0], target)

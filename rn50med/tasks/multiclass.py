@@ -54,6 +54,11 @@ class MultiClass(OneColumn):
         """Return how many rows have each class."""
         return ClassCounts.of(self.strata(rows), len(self.names), exclusive=True)
 
+    @property
+    def loss_words(self) -> str:
+        """For the methods of a report."""
+        return "cross-entropy"
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy, of soft targets too, the mean over the known labels; 0 without any."""
         soft = target.is_floating_point()

@@ -179,6 +179,11 @@ class MultiLabel(Task):
         cells = np.where(hidden < 0.025, "", np.where(hidden < 0.05, "-1", np.where(present, "1", "0")))
         return dict(zip(self.labels, cells.tolist(), strict=True)), tuple(np.flatnonzero(present).tolist())
 
+    @property
+    def loss_words(self) -> str:
+        """For the methods of a report."""
+        return "binary cross-entropy over the labels that were known"
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the binary cross-entropy, the mean over the known labels of the batch; 0 without any."""
         return masked_bce(logits, target)

@@ -80,6 +80,11 @@ class Ordinal(MultiClass):
         """Return None: the losses of `rn50med.losses` know no order."""
         return None
 
+    @property
+    def loss_words(self) -> str:
+        """For the methods of a report."""
+        return "binary cross-entropy of the steps from grade to grade (CORN)"
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the binary cross-entropy of the steps, the mean over all that cases of the batch come to."""
         steps = torch.arange(self.num_outputs, device=target.device)

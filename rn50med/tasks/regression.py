@@ -178,6 +178,11 @@ class Regression(Task):
         """Return the place of the number on the scale."""
         return draw
 
+    @property
+    def loss_words(self) -> str:
+        """For the methods of a report."""
+        return "smooth L1 loss"
+
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the smooth L1 loss on a scale of length 1."""
         middle, length = (self.low + self.high) / 2, self.high - self.low

@@ -67,19 +67,20 @@ def _prepare_loss(module: FineTuneModule, data: ManifestDataModule | None) -> No
         module.train_loss = module.task.loss
         return
     name, kind = type(module.loss).__name__, type(module.task).__name__
-    if data is None:
+    if data is None and module.loss.balances:
         raise RecipeError(
             f"model.loss: {name} counts the classes of the training images, which only a ManifestDataModule "
             "can tell; use one, or leave the loss out."
         )
-    rows = data.manifest.rows()
-    counts = module.task.class_counts([rows[row] for row in data.rows_of("train").tolist()])
+    rows = [] if data is None else data.manifest.rows()
+    learnt = [] if data is None else [rows[row] for row in data.rows_of("train").tolist()]
+    counts = module.task.class_counts(learnt)
     if counts is None:
         raise RecipeError(
             f"model.loss: {kind} has a loss of its own, which {name} cannot replace; leave it out."
         )
     module.train_loss = prepared = module.loss.prepared(counts)
-    if module.trainer.is_global_zero:
+    if data is not None and module.trainer.is_global_zero:
         log.info("%s", prepared.statement(module.task.classes))
         if module.loss.balances and data.sampler == "balanced":
             log.warning(

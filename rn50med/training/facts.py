@@ -39,6 +39,7 @@ def run_facts(
                 "classes": list(task.classes),
                 "positive": task.positive_class,
                 "watched": task.monitor,
+                "loss": task.loss_words,
                 **task.facts(),
             },
             "training": _training(module, trainer),

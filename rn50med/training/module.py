@@ -199,7 +199,7 @@ class FineTuneModule(ThawingModule):
         return loss
 
     def _share(self, target: Tensor) -> Tensor | float:
-        """Return by what a process's mean over its known labels becomes its part of the mean over all of them.
+        """Return by what a process's mean over known labels becomes its part of the mean over all of them.
 
         The strategy takes the plain mean of the gradients, in which a process with few known labels would
         count for as much as one with many.

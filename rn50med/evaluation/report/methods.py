@@ -17,14 +17,6 @@ from rn50med.evaluation.report.wording import label, ordinal
 Sentence = Callable[[Facts, Record], str]
 
 _OURS = "rn50med."  # only of our own classes is it known what they do
-_LOSSES = {
-    "Binary": "binary cross-entropy",
-    "MultiClass": "cross-entropy",
-    "MultiLabel": "binary cross-entropy over the labels that were known",
-    "Ordinal": "binary cross-entropy of the steps from grade to grade (CORN)",
-    "Regression": "smooth L1 loss",
-}
-
 _WEIGHTS = {
     "none": ", classes not weighted",
     "pos_weight": ", positives weighted by the negatives that there are for each",
@@ -135,13 +127,12 @@ def start(facts: Facts, record: Record) -> str:
 
 
 def loss(facts: Facts, record: Record) -> str:
-    """Return the loss: the one that was asked for, with its numbers, else that of one of our tasks."""
+    """Return the loss: the one that was asked for, with its numbers, else that of the task, in its words."""
     if record.part("model", "loss"):
         found, weights = record.named("model", "loss"), record.part("model", "loss", "init_args", "weights")
         return f"The loss was {found}{_WEIGHTS.get(str(weights), '')}." if found else ""
-    path = str(record.part("task", "class_path") or "")
-    kind = path.rpartition(".")[2] if path.startswith(_OURS) else ""
-    return f"The loss was the {_LOSSES[kind]}." if kind in _LOSSES else ""
+    own = (facts.environment.get("task") or {}).get("loss")
+    return f"The loss was the {own}." if own else ""
 
 
 def optimiser(facts: Facts, record: Record) -> str:
