@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -42,6 +42,8 @@ UNCHANGED = "as they are"
 WIDE = {"data.transforms": "candidates.Wide"}
 CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "recipe": {},
+    "half": {"data.transforms.strength": 0.5},
+    "seven tenths": {"data.transforms.strength": 0.7},
     "modest": {"data.transforms": "candidates.Modest"},
     "wide": WIDE,
     "wide, places": {"data.transforms": "candidates.Placed"},
@@ -111,7 +113,7 @@ class Fit:
 
     candidate: str
     fold: int
-    options: argparse.Namespace
+    options: argparse.Namespace = field(hash=False)
 
     @property
     def folder(self) -> Path:

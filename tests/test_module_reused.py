@@ -114,7 +114,10 @@ def test_a_checkpoint_is_not_opened_under_another_order_of_classes(tmp_path: Pat
     trainer.fit(trained, pairs(classes=3), pairs(classes=3))
     path = tmp_path / "kept.ckpt"
     trainer.save_checkpoint(path)
-    with pytest.raises(StorageError, match=r"trained for a, b, c .* which has c, b, a; open it by"):
+    other = MultiClass(("a", "b", "c"), column="finding")  # another hospital's table
+    quiet(tmp_path, []).test(module_of(other), pairs(classes=3), ckpt_path=path, verbose=False)
+    said = r"outputs are MultiClass \(a, b, c\), and this module's are MultiClass \(c, b, a\); open it by"
+    with pytest.raises(StorageError, match=said):
         quiet(tmp_path, []).test(turned, pairs(classes=3), ckpt_path=path, verbose=False)
     foreign = torch.load(path, weights_only=True)
     torch.save({key: value for key, value in foreign.items() if key != "rn50med"}, tmp_path / "foreign.ckpt")

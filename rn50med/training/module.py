@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
@@ -334,11 +334,12 @@ class FineTuneModule(ThawingModule):
         kept = checkpoint.get(CHECKPOINT_KEY)
         if kept is None:
             raise StorageError("checkpoint: is none of rn50med's; give one that `fit` or this module wrote.")
-        if kept["module"]["task"] != self.specification["task"]:
+        theirs = _outputs(kept["module"]["task"], kept["classes"])
+        ours = _outputs(self.specification["task"], self.task.classes)
+        if theirs != ours:
             raise StorageError(
-                f"checkpoint: was trained for {', '.join(kept['classes']) or 'a number'} with other settings "
-                f"of the task than this module's, which has {', '.join(self.task.classes) or 'a number'}; "
-                "open it by FineTuneModule.load_from_checkpoint."
+                f"checkpoint: its outputs are {theirs}, and this module's are {ours}; open it by "
+                "FineTuneModule.load_from_checkpoint, or give the module the same task."
             )
         # older checkpoints know of images alone, and of no temperature
         self.protocol = Protocol.from_plain(kept.get("protocol", {"unit": "image", "temperature": False}))
@@ -349,6 +350,17 @@ class FineTuneModule(ThawingModule):
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
         self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
         self._trained = True
+
+
+def _outputs(task: Specification, classes: Sequence[str]) -> str:
+    """Return what a task's outputs mean: kind, classes in their order, numbers such as those of a scale."""
+    numbers = {
+        name: value
+        for name, value in task["init_args"].items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    told = [*classes, *(f"{name} {value:g}" for name, value in sorted(numbers.items()))]
+    return f"{task['class_path'].rpartition('.')[2]} ({', '.join(told)})"
 
 
 def _same_weights(report: LoadReport, trainer: Trainer) -> None:
