@@ -55,16 +55,32 @@ class Placed(Radiograph):
         return [place, *TONE, *ROUGH]
 
 
-class Still(Radiograph):
-    """The recipe, with smaller changes of place, as they were before."""
+class Far(Radiograph):
+    """The random part as it was after that, at strength 1 about twice as far as today's."""
+
+    def changes(self) -> Sequence[Transform]:
+        """Return the random changes."""
+        s = self.strength
+        return [
+            RandGeometry(Turn(12 * s), Shift(0.1 * s), Scale(0.18 * s), prob=0.9),
+            RandGamma(1 / (1 + s), 1 + s, prob=0.5),
+            RandContrast(1 / (1 + s), 1 + 0.3 * s, prob=0.4),
+            RandLevels(offset=0.08 * s, prob=0.4),
+            RandResolution(1 / (1 + 3 * s), prob=0.3),
+            RandNoise(0.1 * s, prob=0.3),
+        ]
+
+
+class Still(Far):
+    """`Far`, with smaller changes of place."""
 
     def changes(self) -> Sequence[Transform]:
         """Return the random changes."""
         return [PLACE, *super().changes()[1:]]
 
 
-class Cropped(Radiograph):
-    """The recipe, turned, shifted, squeezed and cropped as Inception was, down to two thirds of a side."""
+class Cropped(Far):
+    """`Far`, turned, shifted, squeezed and cropped as Inception was, down to two thirds of a side."""
 
     def changes(self) -> Sequence[Transform]:
         """Return the random changes."""

@@ -40,10 +40,9 @@ FOLDS, SPARE = 5, 10
 UNCHANGED = "as they are"
 
 WIDE = {"data.transforms": "candidates.Wide"}
+FAR = {"data.transforms": "candidates.Far"}
 CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "recipe": {},
-    "half": {"data.transforms.strength": 0.5},
-    "seven tenths": {"data.transforms.strength": 0.7},
     "modest": {"data.transforms": "candidates.Modest"},
     "wide": WIDE,
     "wide, places": {"data.transforms": "candidates.Placed"},
@@ -51,6 +50,9 @@ CANDIDATES: Mapping[str, Mapping[str, object]] = {
     "wide, mixup": WIDE | {"model.regularisation.mixup": 0.2},
     "wide, standardised": WIDE | {"model.backbone": "candidates.Standardised"},
     "wide, stages 3 to 5": WIDE | {"model.head": "MultiScaleHead"},
+    "far": FAR,
+    "far, half": FAR | {"data.transforms.strength": 0.5},
+    "far, seven tenths": FAR | {"data.transforms.strength": 0.7},
     "still": {"data.transforms": "candidates.Still"},
     "cropped": {"data.transforms": "candidates.Cropped"},
 }

@@ -63,9 +63,8 @@ def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor
     if isinstance(target, Tensor) and target.numel() == math.prod(wanted):
         target = target.reshape(wanted)
         target = target if target.is_floating_point() else target.long()
-        if (
-            index is None or target.device.type == "cpu"
-        ):  # the manifest's are known, and a GPU would be waited for
+        # those of a manifest were looked at before, and on a GPU a look has to wait for it
+        if index is None or target.device.type == "cpu":
             target = task.given(target)
         return image, target.long() if task.exclusive else target, index
     if soft and found == (len(image), task.num_outputs) and target.is_floating_point():

@@ -69,6 +69,7 @@ class FineTuneModule(ThawingModule):
     Shape:
         - image: ``(B, C, H, W)``, in [0, 1].
         - target: as the task encodes it, ``(B,)`` or ``(B, L)``; a column, ``(B, 1)``, is taken for ``(B,)``.
+          -100 is a label that is not known, and of several labels ``nan`` is, too.
         - output: logits, ``(B, K)``, 32-bit.
 
     Raises:

@@ -19,11 +19,11 @@ class Radiograph(DomainTransforms):
     the film, as positioning and cropping do, and changes exposure, contrast, resolution and noise as far as
     a film can still be read, so that films of another hospital are not new to the network.
 
-    At strength s: nine in ten are turned by up to 12 s degrees, shifted by up to 0.1 s of the side and
-    scaled by up to 0.18 s, width and height by itself; half get a gamma between 1 / (1 + s) and 1 + s; four
-    in ten get a contrast between 1 / (1 + s) and 1 + 0.3 s times their own; four in ten are brightened or
-    darkened by up to 0.08 s of white; three in ten lose resolution, down to 1 / (1 + 3 s); three in ten get
-    noise of up to 0.1 s.
+    At strength s: nine in ten are turned by up to 8 s degrees, shifted by up to 0.07 s of the side and
+    scaled by up to 0.12 s, width and height by itself; half get a gamma between 1 / (1 + s / 2) and
+    1 + s / 2; four in ten get a contrast between 1 / (1 + 0.6 s) and 1 + 0.2 s times their own; four in ten
+    are brightened or darkened by up to 0.05 s of white; three in ten lose resolution, down to
+    1 / (1 + 1.5 s); three in ten get noise of up to 0.06 s.
 
     Args:
         size: Side of the square that the network sees, in pixels; 32 or more.
@@ -36,10 +36,10 @@ class Radiograph(DomainTransforms):
         """Return the random changes, of a tensor in [0, 1]."""
         s = self.strength
         return [
-            RandGeometry(Turn(12 * s), Shift(0.1 * s), Scale(0.18 * s), prob=0.9),
-            RandGamma(1 / (1 + s), 1 + s, prob=0.5),
-            RandContrast(1 / (1 + s), 1 + 0.3 * s, prob=0.4),
-            RandLevels(offset=0.08 * s, prob=0.4),
-            RandResolution(1 / (1 + 3 * s), prob=0.3),
-            RandNoise(0.1 * s, prob=0.3),
+            RandGeometry(Turn(8 * s), Shift(0.07 * s), Scale(0.12 * s), prob=0.9),
+            RandGamma(1 / (1 + 0.5 * s), 1 + 0.5 * s, prob=0.5),
+            RandContrast(1 / (1 + 0.6 * s), 1 + 0.2 * s, prob=0.4),
+            RandLevels(offset=0.05 * s, prob=0.4),
+            RandResolution(1 / (1 + 1.5 * s), prob=0.3),
+            RandNoise(0.06 * s, prob=0.3),
         ]
