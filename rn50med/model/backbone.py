@@ -31,11 +31,11 @@ class ResNet50(Part, nn.Module):
     Args:
         weights: Parameters to start from: ``auto``, ImageNet's where they can be had and random ones
             where not; ``imagenet``, the same but a fault where they cannot; ``none``, random; one of timm's
-            names for this network, such as ``resnet50.tv2_in1k``; or a file (``.safetensors``, ``.pth``, ``.pt``, ``.ckpt``, ``.bin``) of a ResNet-50, with the names
-            of timm or torchvision behind any prefix, as MoCo and SimCLR write them, RadImageNet's,
-            torchxrayvision's, or a checkpoint of rn50med; or the folder of a run. ImageNet's are looked for
-            in the folder that the environment variable RN50MED_WEIGHTS names, in the Hugging Face cache,
-            and at the Hugging Face hub.
+            names for this network, such as ``resnet50.tv2_in1k``; or a file (``.safetensors``, ``.pth``,
+            ``.pt``, ``.ckpt``, ``.bin``) of a ResNet-50, with the names of timm or torchvision behind any
+            prefix, as MoCo and SimCLR write them, RadImageNet's, torchxrayvision's, or a checkpoint of
+            rn50med; or the folder of a run. ImageNet's are looked for in the folder that the environment
+            variable RN50MED_WEIGHTS names, in the Hugging Face cache, and at the Hugging Face hub.
         in_channels: Channels of the image: 1 (grey) or 3 (red, green, blue).
         input_range: What black and white were in the training that a file of weights comes from, such as
             ``(-1, 1)``. Where it is not given: what is known of the file (RadImageNet, torchxrayvision, a
