@@ -16,8 +16,8 @@ class Radiograph(DomainTransforms):
     """Grey projection images: chest, bones.
 
     Left and right are never exchanged: the heart has a side. The random part turns, shifts and scales
-    the film, as positioning and cropping do, and changes exposure, contrast, resolution and noise as far as
-    a film can still be read, so that films of another hospital are not new to the network.
+    the film, as positioning and cropping do, and changes exposure, contrast, resolution and noise, so that
+    films of another hospital are not new to the network.
 
     At strength s: nine in ten are turned by up to 8 s degrees, shifted by up to 0.07 s of the side and
     scaled by up to 0.12 s, width and height by itself; half get a gamma between 1 / (1 + s / 2) and
