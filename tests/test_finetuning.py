@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -34,14 +33,6 @@ from rn50med.training.finetuning import FineTuning
 from rn50med.training.regularisation import Regularisation
 
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

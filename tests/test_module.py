@@ -34,15 +34,6 @@ from rn50med.training.batch import labelled
 from rn50med.training.callbacks import EpochLog
 from rn50med.training.checkpoints import CHECKPOINT_KEY
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
 FORGETFUL = partial(torch.optim.SGD, lr=0.01)
 """Keeps nothing of a parameter, so that checkpoints, which take most of the time, are a third as large."""

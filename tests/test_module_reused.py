@@ -25,14 +25,6 @@ TASK = Binary(negative="normal", positive="pneumonia", column="label")
 FORGETFUL = partial(torch.optim.SGD, lr=0.01)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def module_of(task=TASK, **options) -> FineTuneModule:
     return FineTuneModule(task, backbone=ResNet50(weights="none"), optimizer=FORGETFUL, **options)
 

@@ -120,7 +120,7 @@ def test_of_equally_cheap_points_the_most_sensitive_is_taken() -> None:
     point = choose([0.1, 0.3, 0.5, 0.7], [0, 1, 0, 1], Rule("cost"))
     assert (point.sensitivity, point.specificity) == (1.0, 0.5)
     misses = choose([0.1, 0.2, 0.3], [1, 0, 0], Rule("cost", false_negative_cost=0.1))
-    assert misses.reason == "calling no image at all would cost less"
+    assert misses.reason == "calling no case at all would cost less"
 
 
 def test_the_default_is_youdens_and_is_stored_as_before() -> None:

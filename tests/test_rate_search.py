@@ -39,7 +39,7 @@ CommandLine = Callable[..., Outcome]
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
 RATES = [float(rate) for rate in np.geomspace(1e-6, 1.0, 100)]
 FEW = {"min_lr": 1e-4, "max_lr": 1e-1, "num_training_steps": 24}
-"""Options of a search of a few seconds, in batches of all images of train, whose loss has little noise."""
+"""Options of a search of a few seconds, in batches of all images of train, as they are: their loss has little noise."""
 
 
 # ---------------------------------------------------------------- the rate that a curve suggests
@@ -175,7 +175,9 @@ def test_a_search_opens_neither_val_nor_test_and_only_tells_where_asked_to(
     films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     module, _ = parts(films)
-    data = NoVal(str(films), task=TASK, transforms=Radiograph(size=32), batch_size=24, cache="none")
+    data = NoVal(
+        str(films), task=TASK, transforms=Radiograph(size=32, strength=0), batch_size=24, cache="none"
+    )
     trainer = trainer_of(
         tmp_path, LearningRateFinder(**FEW, update_attr=False), limit_val_batches=0, limit_train_batches=1,
         max_epochs=1, enable_checkpointing=False,
@@ -255,6 +257,7 @@ trainer:
 SMALL = {
     "model.backbone.weights": "none",
     "data.transforms.size": 32,
+    "data.transforms.strength": 0,
     "data.batch_size": 24,
     "trainer.max_epochs": 1,
     "trainer.accelerator": "cpu",

@@ -188,7 +188,7 @@ def test_an_undefined_figure_is_said_with_its_reason(
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
     if classes is BINARY:
         assert text[text.index("AUROC on test") :].startswith(
-            "AUROC on test undefined It is undefined: no image"
+            "AUROC on test undefined It is undefined: no case"
         )
     else:
         assert f"The mean of 3 of 4 classes: no case of class {name!r}." in text

@@ -362,7 +362,7 @@ def test_a_radiograph_turns_and_stretches_less_than_would_fold_it() -> None:
         maps = Radiograph(strength=strength).changes()[0].maps
         turn = next(change for change in maps if isinstance(change, Turn))
         scale = next(change for change in maps if isinstance(change, Scale))
-        assert turn.degrees == 12 * strength < 90
+        assert turn.degrees == 8 * strength < 90
         assert scale.share == pytest.approx(0.18 * strength)
         assert scale.share < 1
 

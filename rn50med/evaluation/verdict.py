@@ -151,15 +151,10 @@ RULES: tuple[Rule, ...] = (
         "{monitor} is not defined on train and val; put more patients into val, with other --data.splits.",
     ),
     (
-        lambda found: found.fewest[1] < FEW_PATIENTS and not found.pretrained,
+        lambda found: found.fewest[1] < FEW_PATIENTS and (found.probes or not found.pretrained),
         "few-patients",
-        "{name} has only {number} patients in train; more of them help more than any setting, and so may "
-        "weights that were learnt elsewhere, --model.backbone.weights.",
-    ),
-    (
-        lambda found: found.fewest[1] < FEW_PATIENTS and found.probes,
-        "few-patients",
-        "{name} has only {number} patients in train; more of them help more than any setting.",
+        "{name} has only {number} patients in train; more of them, or other weights to start from, "
+        "--model.backbone.weights, help more than any setting.",
     ),
     (
         lambda found: found.fewest[1] < FEW_PATIENTS,

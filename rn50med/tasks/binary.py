@@ -20,7 +20,8 @@ from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import Row, masked_bce
+from rn50med.tasks.base import Row
+from rn50med.tasks.known import masked_bce
 from rn50med.tasks.one_column import OneColumn, check_names
 
 

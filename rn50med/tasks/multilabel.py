@@ -23,7 +23,8 @@ from rn50med.evaluation.operating_rule import YOUDEN, Rule, choose
 from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature, sigmoid_temperature
 from rn50med.losses import ClassCounts
-from rn50med.tasks.base import UNKNOWN, Columns, Row, Task, check_given, masked_bce
+from rn50med.tasks.base import UNKNOWN, Columns, Row, Task
+from rn50med.tasks.known import check_given, masked_bce
 from rn50med.tasks.one_column import check_names
 
 Policy = Literal["ignore", "negative", "positive"]

@@ -20,7 +20,8 @@ from rn50med.evaluation.figure import Figure
 from rn50med.evaluation.figures_regression import mean_absolute_error, regression_figures
 from rn50med.evaluation.operating_point import Thresholds
 from rn50med.evaluation.temperature import Temperature
-from rn50med.tasks.base import Columns, Row, Task, check_given
+from rn50med.tasks.base import Columns, Row, Task
+from rn50med.tasks.known import check_given
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _BETA = 0.1  # of the scale: errors beyond it count in proportion, smaller ones by their square

@@ -182,7 +182,7 @@ def prediction_frame(module: FineTuneModule, data: ManifestDataModule, split: st
     columns: dict[str, Any] = {name: known[name].to_numpy() for name in names}
     columns |= task.target_columns(found.target)
     columns |= task.output_columns(
-        found.logits, module.operating_point, module.temperature, module.memberships[split]
+        found.logits, module.operating_point, module.temperature, module.memberships.get(split)
     )
     return pd.DataFrame(columns)
 
@@ -202,7 +202,7 @@ def split_metrics(module: FineTuneModule, splits: Sequence[str]) -> dict[str, An
     }
     if temperature is not None:
         before = {
-            split: task.calibration(task.cases(found, module.memberships[split]))
+            split: task.calibration(task.cases(found, module.memberships.get(split)))
             for split, found in module.predictions.items()
         }
         metrics["uncalibrated"] = {split: _plain_numbers(before[split]) for split in splits}
