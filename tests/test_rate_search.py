@@ -39,7 +39,7 @@ CommandLine = Callable[..., Outcome]
 TASK = Binary(negative="normal", positive="pneumonia", column="label")
 RATES = [float(rate) for rate in np.geomspace(1e-6, 1.0, 100)]
 FEW = {"min_lr": 1e-4, "max_lr": 1e-1, "num_training_steps": 24}
-"""Options of a search of a few seconds, in batches of all images of train, as they are: their loss has little noise."""
+"""Options of a search of a few seconds, in batches of all images, whose loss has little noise."""
 
 
 # ---------------------------------------------------------------- the rate that a curve suggests

@@ -363,7 +363,7 @@ def test_a_radiograph_turns_and_stretches_less_than_would_fold_it() -> None:
         turn = next(change for change in maps if isinstance(change, Turn))
         scale = next(change for change in maps if isinstance(change, Scale))
         assert turn.degrees == 8 * strength < 90
-        assert scale.share == pytest.approx(0.18 * strength)
+        assert scale.share == pytest.approx(0.12 * strength)
         assert scale.share < 1
 
 
