@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from rn50med import Binary, FineTuneModule, ManifestDataModule, MultiClass, MultiLabel, Radiograph, ResNet50
 from rn50med.errors import Interrupted, RecipeError, StorageError
+from rn50med.evaluation.protocol import Protocol
 from rn50med.evaluation.temperature import Temperature
 from rn50med.training.callbacks import EpochLog
 from rn50med.training.schedule import WarmupCosine
@@ -50,7 +51,7 @@ def test_images_of_another_loader_are_never_taken_for_patients_of_the_manifest(
         str(write_films(tmp_path / "films")), task=TASK, transforms=Radiograph(size=32), batch_size=8
     )
     module = module_of()
-    module.protocol = module.protocol.__class__(unit="patient")
+    module.protocol = Protocol(unit="patient")
     trainer = quiet(tmp_path, [])
     trainer.fit(module, data)
     known = trainer.validate(module, data, verbose=False)
