@@ -32,15 +32,7 @@ def made_up_of(task: Task, folder: Path, logits: np.ndarray, target: np.ndarray)
     kept["temperature"] = None if temperature is None else temperature.as_plain()
     rows = [task.imagine((i + 0.5) / count)[0] for i in range(count)]
     counts = {"patients": 10, "images": count, **task.counts(rows)}
-    told = {
-        "kind": type(task).__name__,
-        "classes": task.classes,
-        "positive": task.positive_class,
-        "watched": task.monitor,
-        "loss": task.loss_words,
-        **task.facts(),
-    }
-    _write(folder, kept, task.classes, counts, told)
+    _write(folder, kept, task.classes, counts, task.told())
     place = folder / "environment.json"
     environment = json.loads(place.read_text())
     environment["training"]["monitor"] = f"val/{task.monitor}"

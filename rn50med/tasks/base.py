@@ -21,6 +21,7 @@ from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature
 from rn50med.losses import ClassCounts
 from rn50med.tasks.filed import Columns, Filed
+from rn50med.tasks.words import Words
 
 __all__ = ["UNKNOWN", "Columns", "Row", "Task"]
 
@@ -28,7 +29,7 @@ Row = Mapping[str, str]
 """A row of the manifest: the cell of each column, as text."""
 
 
-class Task(Filed):
+class Task(Words, Filed):
     """What is predicted of an image. A subclass is a frozen dataclass."""
 
     monitor: ClassVar[str] = "auroc"
@@ -37,9 +38,22 @@ class Task(Filed):
     monitor_mode: ClassVar[Literal["max", "min"]] = "max"
     """Whether more of that figure is better, or less."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return what a report has to know besides kind and classes, in plain types; mostly nothing."""
-        return {}
+    def told(self) -> dict[str, Any]:
+        """Return what a report has to know of the task, in plain types."""
+        own = {
+            "headline": self.headline_words,
+            "figures": dict(self.figure_words),
+            "section": list(self.section),
+        }
+        return {
+            "kind": type(self).__name__,
+            "classes": list(self.classes),
+            "positive": self.positive_class,
+            "watched": self.monitor,
+            "loss": self.loss_words,
+            **{name: said for name, said in own.items() if said},
+            **self.facts(),
+        }
 
     @property
     @abstractmethod
@@ -88,11 +102,6 @@ class Task(Filed):
     def targets(self, rows: Sequence[Row]) -> Targets:
         """Return what the network learns of rows without fault: mostly `strata`; numbers where continuous."""
         return self.strata(rows)
-
-    @property
-    def loss_words(self) -> str:
-        """Return what `loss` is, such as "cross-entropy", for the methods of a report; empty: nothing."""
-        return ""
 
     def given(self, target: Tensor) -> Tensor:
         """Return the targets of a batch of somebody's own as `encode` would give them.

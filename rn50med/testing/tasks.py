@@ -15,6 +15,7 @@ from rn50med.evaluation.predictions import Predictions
 from rn50med.evaluation.temperature import Temperature
 from rn50med.parts import build
 from rn50med.tasks import Task
+from rn50med.tasks.words import Words
 from rn50med.testing.promises import require
 
 _IMAGES = 64
@@ -29,7 +30,7 @@ def check_task(task: Task) -> None:
     lie in [0, 1], unless it says numbers, follow from the logits of a prediction file, and do not depend on
     the other images of a batch. Its columns of a prediction file have the names and length they should, its
     figures hold the one it is chosen by, what it calls by survives a checkpoint, and a checkpoint can rebuild
-    it.
+    it. What it says of its loss in a report is not what another task says of another loss.
 
     Args:
         task: One with any options.
@@ -56,6 +57,16 @@ def check_task(task: Task) -> None:
     predictions = Predictions(np.arange(_IMAGES), stored(logits.numpy()), target.numpy())
     _check_columns(task, predictions, where)
     _check_figures(task, predictions, where)
+    _check_words(type(task), where)
+
+
+def _check_words(task: type[Task], where: str) -> None:
+    loss, words = (
+        next(each for each in task.__mro__ if name in vars(each)) for name in ("loss", "loss_words")
+    )
+    # An empty text says nothing, and so nothing that is wrong.
+    told = words is Words or issubclass(words, loss)
+    require(told, f"{where}: has a loss of its own, and the loss_words of {words.__name__}; say what it is.")
 
 
 def _check_labels(task: Task, where: str) -> list[dict[str, str]]:

@@ -26,7 +26,6 @@ def run_facts(
     """
     speed = next((c.images_per_second for c in _callbacks(trainer) if isinstance(c, Speed)), None)
     report = module.load_report
-    task = module.task
     return environment(
         {
             "accelerator": trainer.strategy.root_device.type,
@@ -34,14 +33,7 @@ def run_facts(
             "precision": {"training": training, "tables": tables},
             "weights": None if report is None else asdict(report),
             "seed": seed,
-            "task": {
-                "kind": type(task).__name__,
-                "classes": list(task.classes),
-                "positive": task.positive_class,
-                "watched": task.monitor,
-                "loss": task.loss_words,
-                **task.facts(),
-            },
+            "task": module.task.told(),
             "training": _training(module, trainer),
             "images_per_second": finite(speed),
         }

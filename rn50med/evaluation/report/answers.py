@@ -12,7 +12,7 @@ from rn50med.evaluation.report.conduct import software
 from rn50med.evaluation.report.content import headline, main_split
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.record import Record
-from rn50med.evaluation.report.wording import interval, label, number
+from rn50med.evaluation.report.wording import interval, number
 
 
 def answers(facts: Facts, record: Record) -> dict[str, Answer]:
@@ -43,7 +43,7 @@ def _goal(facts: Facts, record: Record) -> Answer:
 def _measures(facts: Facts, record: Record) -> Answer:
     split = main_split(facts)
     keys = [key for key in facts.figures[split] if "/" not in key] if split else []
-    names = [re.sub(r" \([^)]*be(st|tter)[^)]*\)", "", label(key)) for key in keys]  # no advice to readers
+    names = [facts.plain_name(key) for key in keys]
     return Answer(f"{methods.enumerated(names)}, and the charts of the report." if names else "")
 
 

@@ -12,7 +12,7 @@ from rn50med.evaluation.report.content import main_split
 from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.plots import MUTED, Frame, Line, chart, series
 from rn50med.evaluation.report.pointwise import GRID, RESAMPLES, precision_recall_band, roc_band
-from rn50med.evaluation.report.wording import NOTHING, label, number
+from rn50med.evaluation.report.wording import NOTHING, number
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def learning(facts: Facts) -> tuple[Drawing, ...]:
     """
     monitor = str((facts.environment.get("training") or {}).get("monitor") or "val/auroc")
     name = monitor.removeprefix("val/")
-    shown = f"{label(name)} on val"
+    shown = f"{facts.label(name)} on val"
     drawings = (
         _learning(facts, "loss", "loss", {"train": "train/loss", "val": "val/loss"}),
         _learning(facts, "monitor", shown, {"val": monitor}),

@@ -20,11 +20,9 @@ from rn50med.evaluation.report.wording import (
     Cell,
     cell,
     interval,
-    label,
     number,
     ordered,
     percent,
-    plain_name,
 )
 
 
@@ -125,13 +123,19 @@ def headline(facts: Facts) -> Headline | None:
     value, meaning = number(figure.value), _meaning(facts, figure)
     if facts.scale and math.isfinite(figure.value):
         value += f" {facts.scale}"
-    return Headline(plain_name(facts.watched), split, value, interval(figure), meaning, basis)
+    return Headline(facts.plain_name(facts.watched), split, value, interval(figure), meaning, basis)
+
+
+EXPLAINED = {"auroc", "auroc_above", "mae"}
+"""Figures of which the headline can say what they tell."""
 
 
 def _meaning(facts: Facts, figure: Figure) -> str:
     """Return what the headline says, or why it is undefined."""
     if not math.isfinite(figure.value):
         return f"It is undefined: {figure.reason or 'the classes do not occur'}."
+    if facts.headline_words or facts.watched not in EXPLAINED:
+        return facts.headline_words
     if facts.positive is not None:
         return (
             f"Of a random {facts.unit.of} of class {facts.positive} and one of the other class, the first is "
@@ -204,7 +208,7 @@ def figure_rows(facts: Facts) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[C
     """
     splits = tuple(split for split in ("test", "val") if split in facts.figures)
     keys = ordered(facts.figures[split] for split in splits)
-    names = {key: label(key, not facts.multilabel) for key in keys}
+    names = {key: facts.label(key) for key in keys}
     if facts.positive is None and "auroc" in names:
         names["auroc"] += f", mean over the {'labels' if facts.multilabel else 'classes'}"
     rows = (

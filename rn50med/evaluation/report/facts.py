@@ -18,6 +18,7 @@ from rn50med.evaluation.operating_point import OperatingPoint, OperatingPoints, 
 from rn50med.evaluation.report.beside import read_manifest
 from rn50med.evaluation.report.predicted import Predicted, Told, predicted_of
 from rn50med.evaluation.report.predicted_values import Values, values_of
+from rn50med.evaluation.report.wording import label, without_advice
 
 SPLITS = ("train", "val", "test")
 
@@ -95,6 +96,32 @@ class Facts:
     def ordered(self) -> bool:
         """Whether the classes are grades, of which the median is called."""
         return bool((self.environment.get("task") or {}).get("ordered", False))
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        """Paragraphs that the task says of itself; mostly none."""
+        return tuple(str(each) for each in (self.environment.get("task") or {}).get("section") or ())
+
+    @property
+    def headline_words(self) -> str:
+        """What a task of somebody's own says that its figure tells; empty where it says nothing."""
+        return str((self.environment.get("task") or {}).get("headline") or "")
+
+    def label(self, key: str) -> str:
+        """Return a figure's name for people, by the task's own words where it has some.
+
+        Args:
+            key: As in ``metrics.json``.
+        """
+        return label(key, not self.multilabel, (self.environment.get("task") or {}).get("figures") or {})
+
+    def plain_name(self, key: str) -> str:
+        """Return a figure's name without what is best.
+
+        Args:
+            key: As in ``metrics.json``.
+        """
+        return without_advice(self.label(key))
 
     def point_of(self, name: str) -> OperatingPoint | None:
         """Return the operating point of a label, or that of a binary task.

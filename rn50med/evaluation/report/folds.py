@@ -12,7 +12,6 @@ from rn50med.evaluation.report import content, folds_charts, folds_content
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.folds_facts import Folds, read_folds
 from rn50med.evaluation.report.page import replace_page
-from rn50med.evaluation.report.wording import label, plain_name
 
 _PAGE, _RUN_PAGE = "folds.html.jinja", "template.html.jinja"
 MOST_ROWS = 40
@@ -61,14 +60,14 @@ def _context(folds: Folds) -> dict[str, object]:
         "first": folds.first,
         "number": len(folds.each),
         "unit": folds.unit.word(),
-        "watched": plain_name(watched),
+        "watched": folds.first.plain_name(watched),
         "headline": None if headline is None else folds_content.spread_cell(headline),
         "meaning": folds_content.meaning(folds),
         "closed": folds_content.closed(folds),
         "case": folds_content.a_case(folds),
         "rows": rows if short else rows[: sum(key.partition("/")[0] == watched for key in folds.mean)],
         "every": () if short else rows,
-        "shown": [label(key) for key in folds_content.headline_keys(folds)],
+        "shown": [folds.first.label(key) for key in folds_content.headline_keys(folds)],
         "fold_rows": folds_content.fold_rows(folds),
         "data": folds_content.data_rows(folds),
         "findings": folds_content.findings(folds),

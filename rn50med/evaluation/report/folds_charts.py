@@ -10,7 +10,7 @@ from rn50med.errors import listed
 from rn50med.evaluation.report.charts import Drawing
 from rn50med.evaluation.report.folds_facts import Folds
 from rn50med.evaluation.report.plots import MUTED, Frame, Line, Row, chart, forest, series
-from rn50med.evaluation.report.wording import NOTHING, number, plain_name
+from rn50med.evaluation.report.wording import NOTHING, number
 
 MOST_CHARTS = 6
 """Classes or labels whose ROC curves are drawn, a chart each."""
@@ -22,7 +22,7 @@ def aurocs(folds: Folds) -> Drawing | None:
     Args:
         folds: Of the cross-validation.
     """
-    key, name = folds.first.watched, plain_name(folds.first.watched)
+    key, name = folds.first.watched, folds.first.plain_name(folds.first.watched)
     mean = folds.mean.get(key)
     if mean is None or math.isnan(mean.value):
         return None

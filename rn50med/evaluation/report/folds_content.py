@@ -11,7 +11,7 @@ from rn50med.evaluation.comparison import Spread
 from rn50med.evaluation.report import content
 from rn50med.evaluation.report.conduct import software
 from rn50med.evaluation.report.folds_facts import HELD_OUT, Folds
-from rn50med.evaluation.report.wording import NOTHING, Cell, cell, label, number, ordered, percent
+from rn50med.evaluation.report.wording import NOTHING, Cell, cell, number, ordered, percent
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def figure_rows(folds: Folds) -> tuple[tuple[str, SpreadCell, Cell], ...]:
     several = folds.first.multilabel
     rows = []
     for key in ordered(folds.figures(fold) for fold in range(len(folds.each))):
-        name = label(key, not several)
+        name = folds.first.label(key)
         if key == "auroc" and folds.first.positive is None:
             name += f", mean over the {'labels' if several else 'classes'}"
         rows.append((name, spread_cell(folds.mean[key]), cell(key, folds.pooled.get(key))))
@@ -74,6 +74,8 @@ def meaning(folds: Folds) -> str:
     """
     first, number_of = folds.first, len(folds.each)
     what = f"The mean of {number_of} models, each judged by the {folds.unit.word()} that it never saw"
+    if first.headline_words or first.watched not in content.EXPLAINED:
+        return f"{what}. {first.headline_words}".strip()
     if first.positive is not None:
         return (
             f"{what}: how often {a_case(folds)} of class {first.positive} is given a higher probability than "

@@ -12,7 +12,7 @@ from rn50med.evaluation.report.facts import Facts
 from rn50med.evaluation.report.flow import flow_of
 from rn50med.evaluation.report.kit import drawn_back, finetuning, head_alone, kit, pretrained
 from rn50med.evaluation.report.record import Record
-from rn50med.evaluation.report.wording import label, ordinal
+from rn50med.evaluation.report.wording import ordinal
 
 Sentence = Callable[[Facts, Record], str]
 
@@ -193,7 +193,7 @@ def epochs(facts: Facts, record: Record) -> str:
     text += _limit(record)
     if found.get("best_epoch") is None or not found.get("monitor"):
         return f"{text}."
-    name = label(str(found["monitor"]).removeprefix("val/"), not facts.multilabel)
+    name = facts.plain_name(str(found["monitor"]).removeprefix("val/"))
     if facts.never_watched:
         return f"{text}; the last was kept, since the {name} on val was never defined."
     return f"{text}; epoch {found['best_epoch']}, counted from 0, was kept for its {name} on val."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ NOTHING = "\N{EN DASH}"
 """What a table shows where there is nothing to show."""
 
 _IMAGE = Unit()
+_NONE: Mapping[str, str] = {}
 _SHARES = {"sensitivity", "specificity", "ppv", "npv", "accuracy"}
 
 
@@ -150,12 +152,13 @@ def cell(key: str, figure: Figure | None, unit: Unit = _IMAGE) -> Cell:
     return Cell(number(figure.value), interval(figure), note, figure.reason)
 
 
-def label(key: str, exclusive: bool = True) -> str:
+def label(key: str, exclusive: bool = True, own: Mapping[str, str] = _NONE) -> str:
     """Return a figure's name for people.
 
     Args:
         key: As in ``metrics.json``.
         exclusive: Whether classes exclude each other, so that each is told apart from the rest.
+        own: Names that a task gives, by the key up to a slash.
 
     Example:
         >>> label("ppv"), label("auroc/mild"), label("ppv/mass", exclusive=False)
@@ -164,6 +167,8 @@ def label(key: str, exclusive: bool = True) -> str:
         'AUROC of more than mild'
     """
     kind, _, name = key.partition("/")
+    if kind in own:
+        return f"{own[kind]}, {name}" if name else str(own[kind])
     if kind not in _LABELS:
         return key
     if kind == "auroc_above" and name:
@@ -172,17 +177,19 @@ def label(key: str, exclusive: bool = True) -> str:
     return f"{_LABELS[kind]}, {name}{rest}" if name else _LABELS[kind]
 
 
-def plain_name(key: str) -> str:
+def without_advice(name: str) -> str:
     """Return a figure's name without what is best.
 
     Args:
-        key: As in ``metrics.json``.
+        name: As `label` gives it.
 
     Example:
-        >>> plain_name("mae"), plain_name("auroc")
-        ('Mean absolute error', 'AUROC')
+        >>> without_advice("Log-loss in nats (lower is better)")
+        'Log-loss in nats'
+        >>> without_advice("AUPRC (average precision)")
+        'AUPRC (average precision)'
     """
-    return label(key).partition(" (")[0]
+    return re.sub(r" \([^)]*be(st|tter)[^)]*\)", "", name)
 
 
 def ordered(splits: Iterable[Mapping[str, Figure]]) -> list[str]:
