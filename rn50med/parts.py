@@ -46,8 +46,17 @@ class Part:
         except TypeError:  # copy and pickle build without arguments and bring the state themselves
             return part
         bound.apply_defaults()
-        names = list(bound.arguments)[1:]  # without self
-        object.__setattr__(part, "_arguments", {name: bound.arguments[name] for name in names})
+        kinds = {name: taken.kind for name, taken in bound.signature.parameters.items()}
+        kept: dict[str, Any] = {}
+        for name, value in list(bound.arguments.items())[1:]:  # without self
+            if kinds[name] is inspect.Parameter.VAR_POSITIONAL and value:
+                raise RecipeError(
+                    f"{cls.__name__}: takes *{name}, which have no names to be kept in a checkpoint by; "
+                    "give each argument a name."
+                )
+            several = kinds[name] in {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+            kept |= dict(value) if several else {name: value}
+        object.__setattr__(part, "_arguments", kept)
         return part
 
     def specification(self) -> Specification:

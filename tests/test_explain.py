@@ -19,12 +19,15 @@ from monai.transforms import Compose, Transform
 from PIL import Image
 from torch import Tensor, nn
 
+from rn50med.cli.explain import _parser
+from rn50med.data.manifest import Columns
 from rn50med.data.pixels import unresize
 from rn50med.data.readers import full_range
 from rn50med.data.transforms import CTSlice, Display, Fundus, Mammogram, MRISlice, Radiograph
 from rn50med.deployment.explain import NOTICE, TABLE, Asked, explain
 from rn50med.deployment.explaining import METHODS, heat_map, likeness, pointing_game, randomised
 from rn50med.deployment.explaining.drawing import overlay
+from rn50med.deployment.items import Tables
 from rn50med.deployment.predict import predict
 from rn50med.errors import RecipeError
 from rn50med.model.backbone import ResNet50
@@ -235,6 +238,19 @@ def test_it_is_told_before_anything_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(RecipeError, match="no method named 'grad-cam'; did you mean 'gradcam'"):
         Asked("grad-cam")
+
+
+def test_a_table_is_read_as_for_predictions(tmp_path: Path) -> None:
+    """The folder and the columns that `predict` took were none that `explain` could be told."""
+    (tmp_path / "films").mkdir()
+    save(tmp_path / "films" / "film.png", spot(64, 64, 0, 0, 30))
+    table = tmp_path / "list.csv"
+    table.write_text("film_file,who\nfilm.png,7\n", encoding="utf-8")
+    tables = Tables(tmp_path / "films", Columns(image="film_file", patient="who"))
+    frame = explain(as_run(tmp_path, known()), table, tmp_path / "out", tables=tables)
+    assert frame[["image", "patient", "status"]].to_numpy().tolist() == [["film.png", "7", "ok"]]
+    options = ["--run", "r", "--images", "t.csv", "--output", "o", "--data.root", "films"]
+    assert _parser().parse_args([*options, "--data.columns.image", "film_file"]).image_column == "film_file"
 
 
 def test_a_head_may_change_its_maps_in_place() -> None:

@@ -50,6 +50,27 @@ class Layer(Part, nn.Module):
         self.linear = nn.Linear(width, 2)
 
 
+class Options(Part):
+    """Takes what it does not know, by name."""
+
+    def __init__(self, width: int = 4, **more: float) -> None:
+        self.width, self.more = width, more
+
+
+class Nameless(Part):
+    """Takes what it does not know, by its place."""
+
+    def __init__(self, *widths: int) -> None:
+        self.widths = widths
+
+
+class OwnWeights(ResNet50):
+    """A backbone that knows its weights and has no argument for them."""
+
+    def __init__(self, in_channels: int = 1) -> None:
+        super().__init__(weights="none", in_channels=in_channels)
+
+
 class Outer:
     class Inner(Part):
         """A class inside a class."""
@@ -217,3 +238,20 @@ def test_trusted_packages_and_those_of_the_user_alone_are_trusted() -> None:
     assert not trusted("torchy.Thing")
     assert not trusted("os.system")
     assert trusted("my_heads.Head", more=("my_heads",))
+
+
+def test_a_part_that_takes_more_by_name_is_built_again_with_it() -> None:
+    again = build(Options(8, depth=2.0).specification(), Options)
+    assert (again.width, again.more) == (8, {"depth": 2.0})
+
+
+def test_arguments_without_names_are_refused_when_the_part_is_built() -> None:
+    with pytest.raises(RecipeError, match=r"Nameless: takes \*widths, which have no names"):
+        Nameless(1, 2)
+    assert build(Nameless().specification(), Nameless).widths == ()
+
+
+def test_a_backbone_without_an_argument_for_weights_is_built_again() -> None:
+    kept = OwnWeights(in_channels=3).specification()
+    assert kept["init_args"] == {"in_channels": 3}
+    assert build(kept, ResNet50).in_channels == 3

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from rn50med.cli.arguments import PARSER_MODE, Ready, parse
 from rn50med.data.datamodule import ManifestDataModule
@@ -184,11 +185,12 @@ class Assembly(LightningCLI):
         return [*theirs, *own]
 
     def _logger(self, plan: Plan, given: Any) -> Any:
-        """Return the recipe's logger, or the one that tracking asks for, in the first process."""
+        """Return the recipe's loggers, in the first process behind the one that tracking asks for."""
         tracking = self.config_init["tracking"]
         if tracking.wandb == "disabled" or not is_first_process():
             return False if given is None else given
-        return wandb_logger(tracking, plan.recipe, plan.folder, self._run_name(plan))
+        theirs = given if isinstance(given, list) else [given] if isinstance(given, Logger) else []
+        return [wandb_logger(tracking, plan.recipe, plan.folder, self._run_name(plan)), *theirs]
 
 
 def _ours(error: ValueError) -> ValueError:

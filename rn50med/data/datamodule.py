@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -20,15 +20,16 @@ from rn50med.data.balancing import balance, class_groups
 from rn50med.data.cache import PreparedImages, cache_place
 from rn50med.data.contract import PixelContract, kinds_of
 from rn50med.data.dataset import Batch, EpochSampler, ImageDataset, as_it_is, poor_batch
-from rn50med.data.gate import ALLOWABLE, Gate
+from rn50med.data.gate import Gate
 from rn50med.data.inspection import Inspection
-from rn50med.data.manifest import OWN_COLUMNS, Columns, Manifest
+from rn50med.data.manifest import Columns, Manifest
+from rn50med.data.options import check_gate, check_options
 from rn50med.data.readers import Reader
 from rn50med.data.sources import open_source
 from rn50med.data.splits import SplitPlan
 from rn50med.data.transforms import Transforms
 from rn50med.data.workers import may_fork, useful_workers
-from rn50med.errors import DataError, RecipeError, unknown
+from rn50med.errors import DataError, RecipeError
 from rn50med.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -119,8 +120,8 @@ class ManifestDataModule(LightningDataModule):
         sampler: Literal["shuffle", "balanced"] = "shuffle",
     ) -> None:
         super().__init__()
-        _check_options(task, batch_size, num_workers, seed)
-        _check_gate(most_bad_images, allow)
+        check_options(task, batch_size, num_workers, seed)
+        check_gate(most_bad_images, allow)
         if unsplit == "train" and splits.crossval is None:
             raise RecipeError("data.unsplit: is train, which leaves no test; it is for the command crossval.")
         self.source = source
@@ -203,9 +204,12 @@ class ManifestDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Read and check everything, once."""
-        rows = self.manifest.rows()
-        targets = torch.from_numpy(self.task.targets(rows))
-        self._targets = targets.float() if self.task.continuous else targets  # not every device has 64 bits
+        _ = self._targets
+
+    @cached_property
+    def _targets(self) -> torch.Tensor:
+        targets = torch.from_numpy(self.task.targets(self.manifest.rows()))
+        return targets.float() if self.task.continuous else targets  # not every device has 64 bits
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Return the rows of the manifest that belong to a split.
@@ -226,6 +230,17 @@ class ManifestDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return every test image once."""
         return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Refuse: it is not said which images are to be predicted.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError(
+            "trainer.predict: a ManifestDataModule does not say which images to predict; call "
+            "rn50med.predict(run, images), or give the Trainer a DataLoader, such as data.test_dataloader()."
+        )
 
     def _loader(self, split: str) -> DataLoader[Batch]:
         train = split == "train"
@@ -274,25 +289,3 @@ class ManifestDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.is_global_zero:
             log.info("%s", balance(groups, rows, parts, self.task.strata_names))
         return groups
-
-
-def _check_options(task: Task, batch_size: int, num_workers: int | None, seed: int) -> None:
-    """Refuse options out of range, all at once."""
-    least = {"data.batch_size": (batch_size, 1), "data.num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
-    faults = [f"{key}: is {value}; give {low} or more." for key, (value, low) in least.items() if value < low]
-    faults += [
-        f"task: column {name!r} cannot hold the label, since the manifest has one of that name; rename it."
-        for name in task.columns
-        if name in OWN_COLUMNS
-    ]
-    if faults:
-        raise RecipeError("\n  ".join(faults))
-
-
-def _check_gate(most_bad_images: float, allow: Sequence[str]) -> None:
-    """Refuse what cannot be asked of the gate."""
-    if not 0 <= most_bad_images <= 1:
-        raise RecipeError(f"data.most_bad_images: is {most_bad_images}; give a share from 0 to 1.")
-    if wrong := [code for code in allow if code not in ALLOWABLE]:
-        remedy = f"What can be allowed: {', '.join(sorted(ALLOWABLE))}."
-        raise RecipeError(f"data.allow: {unknown('code', wrong[0], ALLOWABLE, remedy)}")

@@ -33,7 +33,7 @@ from rn50med.deployment.explaining import (
 from rn50med.deployment.explaining.drawing import NOTICE, overlay, stem_of, write_map
 from rn50med.deployment.explaining.maps import column_of
 from rn50med.deployment.explaining.words import SANITY, readme
-from rn50med.deployment.items import Item, find_images, tell_each_alone
+from rn50med.deployment.items import Item, Tables, find_images, tell_each_alone
 from rn50med.deployment.predict import as_trained, load_for_prediction, outputs
 from rn50med.errors import DataError, NumericalError, RecipeError, StorageError, listed, unknown
 from rn50med.evaluation.arrays import stored
@@ -85,6 +85,7 @@ def explain(
     images: str | Path | Sequence[str | Path],
     output: str | Path,
     asked: Asked | None = None,
+    tables: Tables | None = None,
 ) -> pd.DataFrame:
     """Write heat maps of images into a new folder; an image that fails is a row that says why.
 
@@ -96,6 +97,7 @@ def explain(
         images: Files, folders or a table.
         output: A new or empty folder.
         asked: What and how; Grad-CAM of what the model called where it is not given.
+        tables: How tables of images are read.
 
     Returns:
         A row per map, as in ``explanations.csv``: image, patient, class, probability, call, method, map,
@@ -119,7 +121,7 @@ def explain(
     module = run.module if isinstance(run, Run) else load_for_prediction(run)
     if asked.target is not None:
         column_of(module.task, asked.target)
-    items = find_images([images] if isinstance(images, str | Path) else images)
+    items = find_images([images] if isinstance(images, str | Path) else images, tables)
     session = _Session(module, folder, asked)
     _make(folder)
     write_private(folder / "README.txt", readme(asked.method, asked.baseline, asked.sanity))
@@ -153,9 +155,8 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(
-            f"{folder}: cannot be written ({error.strerror}); give --output another place."
-        ) from error
+        why = f"{folder}: cannot be written ({error.strerror}); give --output another place."
+        raise StorageError(why) from error
 
 
 def targets(task: Task, said: Mapping[str, str], probability: NDArray[np.float64]) -> list[str]:
@@ -296,5 +297,4 @@ def _frame(rows: Sequence[Mapping[str, Any]], asked: Asked) -> pd.DataFrame:
     names = ["image", "patient", "class", "probability", "call", "method", "map", "overlay", "shown_on"]
     names += [*SANITY] * asked.sanity + ["status", "error"]
     frame = pd.DataFrame(list(rows), columns=names)
-    numbers = {"probability", *SANITY}
-    return frame.fillna({name: "" for name in names if name not in numbers})
+    return frame.fillna({name: "" for name in names if name not in {"probability", *SANITY}})

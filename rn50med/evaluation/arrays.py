@@ -78,7 +78,7 @@ def indices(target: ArrayLike, num_classes: int, rows: int) -> Ints:
         >>> indices([0, 1, 1], 2, 3).tolist()
         [0, 1, 1]
     """
-    array = np.asarray(target).astype(np.int64)
+    array = _whole(target)
     if array.shape != (rows,):
         raise ValueError(f"target: shape {array.shape} for {rows} rows; give one target per row.")
     if array.size and (array.min() < 0 or array.max() >= num_classes):
@@ -86,6 +86,16 @@ def indices(target: ArrayLike, num_classes: int, rows: int) -> Ints:
             f"target: values from {array.min()} to {array.max()}; give class indices from 0 to "
             f"{num_classes - 1} and leave unknown labels out."
         )
+    return array
+
+
+def _whole(target: ArrayLike) -> Ints:
+    """Return whole numbers as int64, and refuse others, which a cast would turn into another class."""
+    given = np.asarray(target)
+    with np.errstate(invalid="ignore"):  # of nan
+        array = given.astype(np.int64)
+    if not np.array_equal(array, given):
+        raise ValueError(f"target: has {given[array != given].flat[0]}; give whole numbers.")
     return array
 
 
@@ -103,7 +113,7 @@ def labels(target: ArrayLike, shape: tuple[int, ...]) -> Ints:
         >>> labels([[0, 1], [UNKNOWN, 1]], (2, 2)).tolist()
         [[0, 1], [-100, 1]]
     """
-    array = np.asarray(target).astype(np.int64)
+    array = _whole(target)
     if array.shape != shape:
         raise ValueError(f"target: shape {array.shape} for probabilities of {shape}; give one per label.")
     strange = np.setdiff1d(array, [0, 1, UNKNOWN])

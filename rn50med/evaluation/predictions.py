@@ -43,6 +43,9 @@ class PredictionTable(Metric):
         target_shape: Shape of one image's target: ``()``, or ``(L,)`` for several labels.
         continuous: Whether targets are numbers on a scale.
 
+    Attributes:
+        repeated: Rows that were left out at the last computation, their index having been there.
+
     Shape:
         - index: ``(B,)``, integer.
         - logits: ``(B, K)``.
@@ -61,6 +64,7 @@ class PredictionTable(Metric):
         self.num_outputs = num_outputs
         self.target_shape = target_shape
         self.continuous = continuous
+        self.repeated = 0
         for name in ("index", "logits", "target"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -75,6 +79,7 @@ class PredictionTable(Metric):
         index, logits, target = (dim_zero_cat(state) for state in (self.index, self.logits, self.target))
         _, first = np.unique(index.cpu().numpy(), return_index=True)
         keep = torch.as_tensor(first, device=index.device)
+        self.repeated = len(index) - len(keep)
         return index[keep], logits[keep], target[keep]
 
     def predictions(self) -> Predictions:

@@ -92,7 +92,8 @@ class ResNet50(Part, nn.Module):
     def specification(self) -> Specification:
         """Return class and arguments; of a file of weights the name alone: a path can name a patient."""
         kept = super().specification()
-        kept["init_args"]["weights"] = nameless(self.weights)
+        if "weights" in kept["init_args"]:  # a subclass may know its own
+            kept["init_args"]["weights"] = nameless(self.weights)
         return kept
 
     @property

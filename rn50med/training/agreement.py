@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rn50med.data.manifest import Manifest
 from rn50med.data.units import decided_unit, owners
 from rn50med.errors import RecipeError
 from rn50med.evaluation.cases import Membership, Unit, grouped
-from rn50med.parts import Part
+from rn50med.parts import Part, Specification
 from rn50med.tasks import Task
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def agree(module: FineTuneModule, data: Any, learns: bool) -> None:
         asked = module.protocol.unit if learns else module.unit.of
         unit = decided_unit(data.manifest, module.task, asked, learns)
         module.unit = module.protocol.decided(unit) if learns else module.unit
+    elif learns and module.protocol.unit not in {"auto", "image"}:
+        raise RecipeError(
+            f"protocol: its unit is {module.protocol.unit}, but a DataLoader does not say whose its images "
+            "are; give the Trainer a ManifestDataModule, or the protocol the unit image."
+        )
     if learns:
         _check_blending(module)
         _prepare_loss(module, data if isinstance(data, ManifestDataModule) else None)
@@ -98,11 +104,36 @@ def _check_channels(module: FineTuneModule, channels: int | None) -> None:
 
 
 def _check_classes(module: FineTuneModule, theirs: Any) -> None:
-    if isinstance(theirs, Task) and theirs.classes != module.task.classes:
+    if isinstance(theirs, Task) and outputs_of(theirs) != outputs_of(module.task):
         raise RecipeError(
-            f"task: the images are labelled {', '.join(theirs.classes)}, the model says "
-            f"{', '.join(module.task.classes)}; give both the same task, its classes in the same order."
+            f"task: the images are labelled for {outputs_of(theirs)}, the model is for "
+            f"{outputs_of(module.task)}; give both the same task, its classes in the same order."
         )
+
+
+def outputs_of(task: Task) -> str:
+    """Return what a task's outputs mean: kind, classes in their order, numbers such as those of a scale.
+
+    Args:
+        task: Any.
+    """
+    return outputs_told(task.specification(), task.classes)
+
+
+def outputs_told(task: Specification, classes: Sequence[str]) -> str:
+    """Return what `outputs_of` a task would, from what a checkpoint keeps of it.
+
+    Args:
+        task: Its specification.
+        classes: Its classes, in their order.
+    """
+    numbers = {
+        name: value
+        for name, value in task["init_args"].items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    told = [*classes, *(f"{name} {value:g}" for name, value in sorted(numbers.items()))]
+    return f"{task['class_path'].rpartition('.')[2]} ({', '.join(told)})"
 
 
 def membership_of(manifest: Manifest, unit: Unit, rows: NDArray[np.int64]) -> Membership:

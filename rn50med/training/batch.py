@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -43,7 +42,9 @@ def unpack(batch: Any, labelled: bool = True) -> tuple[Tensor, Tensor, Tensor | 
     raise RecipeError(f"batch: is {have}; give a dictionary with image and target, or a pair of them.")
 
 
-def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor, Tensor | None]:
+def labelled(
+    batch: Any, task: Task, soft: bool = False, checked: bool = False
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return image, target and index of a batch, the target as the task encodes it.
 
     A column of labels, ``(B, 1)``, as array data sets have them, is taken for the labels, ``(B,)``: set
@@ -52,7 +53,9 @@ def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor
     Args:
         batch: As for `unpack`.
         task: Knows the target.
-        soft: Whether shares of the classes, ``(B, K)``, may stand for the target.
+        soft: Whether shares may stand for the target: of the classes, ``(B, K)``, or of each label.
+        checked: Whether its targets are those of a manifest, which were looked at before; on a GPU, a look
+            has to wait for it.
 
     Raises:
         RecipeError: If it is no such batch, or has a target of another shape or that the task does not know.
@@ -60,12 +63,12 @@ def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor
     image, target, index = unpack(batch)
     found = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
     wanted = (len(image), *task.target_shape)
-    if isinstance(target, Tensor) and target.numel() == math.prod(wanted):
+    if isinstance(target, Tensor) and _but_for_ones(target.shape) == _but_for_ones(wanted):
         target = target.reshape(wanted)
         target = target if target.is_floating_point() else target.long()
-        # those of a manifest were looked at before, and on a GPU a look has to wait for it
-        if index is None or target.device.type == "cpu":
+        if not checked:
             target = task.given(target)
+            _check_whole(target, task, soft)
         return image, target.long() if task.exclusive else target, index
     if soft and found == (len(image), task.num_outputs) and target.is_floating_point():
         return image, target, index
@@ -73,6 +76,21 @@ def labelled(batch: Any, task: Task, soft: bool = False) -> tuple[Tensor, Tensor
         f"batch: its target is {found}, and {type(task).__name__} needs a tensor of shape {wanted} for "
         f"{len(image)} images; give each image its label."
     )
+
+
+def _but_for_ones(shape: Sequence[int]) -> list[int]:
+    """Return a shape without axes of one element, which a column of labels has and labels have not."""
+    return [size for size in shape if size != 1]
+
+
+def _check_whole(target: Tensor, task: Task, soft: bool) -> None:
+    """Refuse shares of a label where images are judged by it."""
+    if not (soft or task.continuous or bool((target == target.round()).all())):
+        share = target[target != target.round()][0].item()
+        raise RecipeError(
+            f"batch: has the target {share:g} in val or test, where an image either has a label or not; "
+            "give 0 or 1 there, and shares in train alone."
+        )
 
 
 def tell_range(image: Tensor) -> None:
@@ -87,6 +105,15 @@ def tell_range(image: Tensor) -> None:
             "warning (image-range): images reach from %.3g to %.3g, and the network, which normalises them "
             "itself, takes black for 0 and white for 1; scale them so.", low, high,
         )  # fmt: skip
+
+
+def learnt_dataset(trainer: Trainer) -> Any:
+    """Return the dataset that a trainer learns from; None where it cannot be told.
+
+    Args:
+        trainer: In a fit.
+    """
+    return getattr(trainer.train_dataloader, "dataset", None)
 
 
 def judged_dataset(trainer: Trainer) -> Any:

@@ -43,15 +43,17 @@ class PatientStop(EarlyStopping):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the figure, in the second half."""
-        if self._in_second_half(trainer):
+        if self._looks(trainer):
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the figure, in the second half; which of the two hooks does is Lightning's choice."""
-        if self._in_second_half(trainer):
+        if self._looks(trainer):
             super().on_validation_end(trainer, pl_module)
 
-    def _in_second_half(self, trainer: Trainer) -> bool:
+    def _looks(self, trainer: Trainer) -> bool:
+        if not trainer.enable_validation:
+            return False
         epochs = trainer.max_epochs or -1
         if epochs > 0:
             return trainer.current_epoch >= epochs // 2
@@ -147,7 +149,8 @@ class EpochLog(Callback):
         if trainer.is_global_zero:
             best = next((c for c in trainer.checkpoint_callbacks if isinstance(c, Best)), None)
             told = told_of(self.rows, best.monitor, best.mode) if best else told_of(self.rows, None)
-            log.info("epoch %d of %s: %s", trainer.current_epoch + 1, trainer.max_epochs, told)
+            of = f" of {epochs}" if (epochs := trainer.max_epochs or -1) > 0 else ""  # steps may be counted
+            log.info("epoch %d%s: %s", trainer.current_epoch + 1, of, told)
             if self.path is not None:
                 self._write(self.path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any, Literal
@@ -11,6 +12,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from rn50med.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "rn50med"
 """Where a checkpoint keeps what rn50med needs to build its module again."""
@@ -74,6 +77,15 @@ class Best(_Placeless):
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where no epoch will be the best."""
+        super().on_train_start(trainer, pl_module)
+        if not trainer.enable_validation and trainer.is_global_zero:
+            log.warning(
+                "warning (no-val): there are no images of val to judge epochs by; the last is kept, none as "
+                "the best, and training does not stop early. Give the Trainer a DataLoader of val."
+            )
 
     def check_monitor_top_k(self, trainer: Trainer, current: torch.Tensor | None = None) -> bool:
         """Return whether an epoch is kept: a better one, or an equal one; never an undefined one."""

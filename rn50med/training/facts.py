@@ -45,12 +45,13 @@ def _training(module: FineTuneModule, trainer: Trainer) -> dict[str, Any]:
     rows = next((c.rows for c in _callbacks(trainer) if isinstance(c, EpochLog)), [])
     best = best_row(rows, monitor, module.task.monitor_mode) or (rows[-1] if rows else {"epoch": 0})
     found = module.found_rate
+    planned = trainer.max_epochs or -1
     return {
-        "epochs_planned": trainer.max_epochs,
+        "epochs_planned": planned if planned > 0 else None,  # where steps are counted
         "epochs_run": len(rows),
         "best_epoch": int(best["epoch"]),
         "monitor": monitor,
-        "stopped_early": len(rows) < (trainer.max_epochs or 0),
+        "stopped_early": len(rows) < planned,
         **({} if found is None else {"learning_rate": asdict(found)}),
     }
 

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rn50med.data.datamodule import ManifestDataModule
@@ -32,7 +33,8 @@ class JudgedModule(ThawingModule):
 
     Attributes:
         protocol: How it is judged; may be set before training.
-        chooses: Whether val chooses temperature and operating point; not where they are frozen.
+        chooses: Whether val chooses temperature and operating point outside of a fit, too; not where they
+            are frozen, as those of a checkpoint are, and after a fit.
         unit: What a case is, as the data decided it.
         operating_point: As val chose it.
         temperature: Likewise.
@@ -57,15 +59,15 @@ class JudgedModule(ThawingModule):
             for split in ("val", "test")
         }
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the table of val."""
-        self._collect("val", batch)
+        self._collect("val", batch, dataloader_idx)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add a batch to the table of test."""
-        self._collect("test", batch)
+        self._collect("test", batch, dataloader_idx)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return probabilities of a batch after the temperature of val, shape as `Task.probabilities`."""
         logits = self(unpack(batch, labelled=False)[0])
         logits = logits.cpu().double() if logits.device.type == "mps" else logits.double()
@@ -74,8 +76,14 @@ class JudgedModule(ThawingModule):
         kept = self.task.class_logits(logits)
         return self.task.of_class_logits(kept / kept.new_tensor(self.temperature.values))
 
-    def _collect(self, split: str, batch: Any) -> None:
-        image, target, index = labelled(batch, self.task)
+    def _collect(self, split: str, batch: Any, loader: int) -> None:
+        if loader:
+            raise RecipeError(
+                f"{split}: has several DataLoaders, and its figures are of one table; put the datasets into "
+                "one, as torch.utils.data.ConcatDataset does, or judge one after the other."
+            )
+        of_manifest = isinstance(judged_dataset(self.trainer), ImageDataset)
+        image, target, index = labelled(batch, self.task, checked=of_manifest)
         table = self._tables[split]
         if index is None:
             if self.trainer.world_size > 1:
@@ -98,11 +106,16 @@ class JudgedModule(ThawingModule):
     def on_validation_epoch_end(self) -> None:
         """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
         found = self._gathered("val")
-        if self.chooses and self.protocol.temperature:
+        chooses = self.chooses or self.trainer.state.fn == TrainerFn.FITTING
+        if chooses and self.protocol.temperature:
             self.temperature = self.task.temperature(found)
         self._tell("val")
-        if self.chooses:
+        if chooses:
             self.operating_point = self.task.operating_point(self.cases["val"], self.protocol.rule)
+
+    def on_fit_end(self) -> None:
+        """Freeze what val chose, if there was any: another val, perhaps another site's, is judged by it."""
+        self.chooses = "val" not in self.predictions
 
     def on_test_epoch_end(self) -> None:
         """Log the figures of test; temperature and operating point stay as val had them."""
@@ -129,6 +142,12 @@ class JudgedModule(ThawingModule):
         table = self._tables[split]
         found = self.predictions[split] = table.predictions()
         table.reset()
+        # a sampler fills up with fewer images than there are processes
+        if table.repeated >= self.trainer.world_size:
+            raise DataError(
+                f"{split}: {len(found.index) + table.repeated} images have {len(found.index)} different "
+                "numbers; give each a number of its own as 'index', or, in one process, none."
+            )
         discrete = not (self.task.target_shape or self.task.continuous)
         if discrete and (unknown := int((found.target == UNKNOWN).sum())):
             raise DataError(

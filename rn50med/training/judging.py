@@ -152,6 +152,7 @@ def judged(
         folder: The run folder.
         evaluation: Whether test is opened.
     """
+    module.chooses = True
     with exact(judge.precision == "32-true"):
         judge.validate(module, datamodule=data, verbose=False)
         _tell_point(module.operating_point, module.protocol.rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, cast
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from rn50med.data.contract import PixelContract
+from rn50med.data.dataset import ImageDataset
 from rn50med.errors import RecipeError, StorageError
 from rn50med.evaluation.cases import Unit
 from rn50med.evaluation.operating_point import as_plain, from_plain
@@ -26,8 +27,8 @@ from rn50med.model.heads.base import tried
 from rn50med.model.weights import LoadReport
 from rn50med.parts import Specification, factory_specification
 from rn50med.tasks import Task
-from rn50med.training.agreement import agree
-from rn50med.training.batch import check_finite, labelled, tell_range
+from rn50med.training.agreement import agree, outputs_of, outputs_told
+from rn50med.training.batch import check_finite, labelled, learnt_dataset, tell_range
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.finetuning import FineTuning, Full
 from rn50med.training.judged_module import JudgedModule
@@ -169,10 +170,12 @@ class FineTuneModule(JudgedModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        image, target, index = labelled(batch, self.task, soft=True)
+        of_manifest = isinstance(learnt_dataset(self.trainer), ImageDataset)
+        image, target, index = labelled(batch, self.task, soft=True, checked=of_manifest)
         if batch_idx == 0 and self.current_epoch == 0 and self.trainer.is_global_zero:
             tell_range(image)
-        seed = getattr(getattr(self.trainer, "datamodule", None), "seed", 0)
+        # images of somebody's own have no seed but that of `seed_everything`
+        seed = getattr(getattr(self.trainer, "datamodule", None), "seed", torch.initial_seed())
         draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
         blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
         known = index if blend is image else None  # of a blend, no features are kept
@@ -229,8 +232,7 @@ class FineTuneModule(JudgedModule):
         kept = checkpoint.get(CHECKPOINT_KEY)
         if kept is None:
             raise StorageError("checkpoint: is none of rn50med's; give one that `fit` or this module wrote.")
-        theirs = _outputs(kept["module"]["task"], kept["classes"])
-        ours = _outputs(self.specification["task"], self.task.classes)
+        theirs, ours = outputs_told(kept["module"]["task"], kept["classes"]), outputs_of(self.task)
         if theirs != ours:
             raise StorageError(
                 f"checkpoint: its outputs are {theirs}, and this module's are {ours}; open it by "
@@ -241,21 +243,11 @@ class FineTuneModule(JudgedModule):
         self.unit = Unit(**kept.get("unit", {}))
         self.temperature = Temperature.from_plain(kept.get("temperature"))
         self.operating_point = from_plain(kept["operating_point"])
+        self.chooses = False
         self.preprocessing = kept["preprocessing"]
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
         self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
         self._trained = True
-
-
-def _outputs(task: Specification, classes: Sequence[str]) -> str:
-    """Return what a task's outputs mean: kind, classes in their order, numbers such as those of a scale."""
-    numbers = {
-        name: value
-        for name, value in task["init_args"].items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    told = [*classes, *(f"{name} {value:g}" for name, value in sorted(numbers.items()))]
-    return f"{task['class_path'].rpartition('.')[2]} ({', '.join(told)})"
 
 
 def _same_weights(report: LoadReport, trainer: Trainer) -> None:

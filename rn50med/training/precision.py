@@ -25,17 +25,20 @@ def fast_precision(accelerator: str) -> str:
 
 @contextmanager
 def exact(wanted: bool = True) -> Iterator[None]:
-    """Let 32 bits be 32 bits: keep CUDA's convolutions from rounding to TensorFloat-32.
+    """Let 32 bits be 32 bits: keep convolutions and matrix products from rounding to fewer.
 
     Args:
         wanted: Whether to; else nothing changes.
     """
-    allowed = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = allowed and not wanted
+    allowed, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    if wanted:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed
+        torch.set_float32_matmul_precision(products)
 
 
 def cpu_has_bfloat16() -> bool:

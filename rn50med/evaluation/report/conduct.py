@@ -51,7 +51,8 @@ def overfitting_rows(facts: Facts) -> tuple[tuple[str, str], ...]:
 def _epochs(training: Mapping[str, Any], never_watched: bool) -> str:
     if not training:
         return ""
-    text = f"{training.get('epochs_run')} of {training.get('epochs_planned')} planned"
+    planned = training.get("epochs_planned")
+    text = f"{training.get('epochs_run')}" + (f" of {planned} planned" if planned else "")
     if training.get("stopped_early"):
         text += ", stopped early"
     kept = f"epoch {training.get('best_epoch')} (counted from 0) was kept"

@@ -186,10 +186,10 @@ def epochs(facts: Facts, record: Record) -> str:
     """Return how long was trained, and which epoch was kept."""
     found: Mapping[str, Any] = facts.environment.get("training") or {}
     done, planned = found.get("epochs_run"), found.get("epochs_planned")
-    if done is None or planned is None:
+    if done is None:
         return ""
     text = f"Training took {done} epoch{'' if done == 1 else 's'}"
-    text += f" of {planned} planned" if found.get("stopped_early") else ""
+    text += f" of {planned} planned" if planned and found.get("stopped_early") else ""
     text += _limit(record)
     if found.get("best_epoch") is None or not found.get("monitor"):
         return f"{text}."
