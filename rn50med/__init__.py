@@ -27,8 +27,11 @@ if TYPE_CHECKING:
         Ultrasound,
     )
     from rn50med.deployment.explain import Asked, explain
+    from rn50med.deployment.items import Tables
     from rn50med.deployment.predict import predict
     from rn50med.errors import Rn50MedError
+    from rn50med.evaluation.operating_rule import Rule
+    from rn50med.evaluation.protocol import Protocol
     from rn50med.losses import Asymmetric, ClassCounts, CrossEntropy, Focal, LogitAdjusted, Loss
     from rn50med.model.backbone import ResNet50
     from rn50med.model.heads import (
@@ -83,15 +86,18 @@ __all__ = [
     "MultiLabel",
     "MultiScaleHead",
     "Ordinal",
+    "Protocol",
     "Radiograph",
     "Reader",
     "Regression",
     "Regularisation",
     "ResNet50",
     "Rn50MedError",
+    "Rule",
     "Run",
     "SplitPlan",
     "Staged",
+    "Tables",
     "Task",
     "Transforms",
     "Ultrasound",
@@ -123,8 +129,11 @@ def _home(name: str) -> str | None:
             "Ultrasound",
         ),
         "rn50med.deployment.explain": ("Asked", "explain"),
+        "rn50med.deployment.items": ("Tables",),
         "rn50med.deployment.predict": ("predict",),
         "rn50med.errors": ("Rn50MedError",),
+        "rn50med.evaluation.operating_rule": ("Rule",),
+        "rn50med.evaluation.protocol": ("Protocol",),
         "rn50med.losses": ("Asymmetric", "ClassCounts", "CrossEntropy", "Focal", "LogitAdjusted", "Loss"),
         "rn50med.model.backbone": ("ResNet50",),
         "rn50med.model.heads": (

@@ -70,7 +70,7 @@ def loader(images: int = 24) -> DataLoader:
     return DataLoader(pairs, batch_size=8)
 
 
-def fitted(folder, module=None, callbacks=(), epochs=2, resume=None, images=24):
+def fitted(folder, module=None, callbacks=(), epochs=2, resume=None, images=24, **options):
     module = Small() if module is None else module
     seed_everything(3)
     trainer = Trainer(
@@ -83,6 +83,7 @@ def fitted(folder, module=None, callbacks=(), epochs=2, resume=None, images=24):
         enable_checkpointing=any(isinstance(each, Last | Best) for each in callbacks),
         default_root_dir=folder,
         num_sanity_val_steps=0,
+        **options,
     )
     trainer.fit(module, loader(images), loader(), ckpt_path=resume)
     return module, trainer
@@ -205,6 +206,23 @@ def test_a_run_that_goes_on_ends_like_one_that_was_never_stopped(tmp_path):
     assert one["averaging_state"] == other["averaging_state"]
     for name, tensor in one["current_model_state"].items():
         assert torch.equal(tensor, other["current_model_state"][name]), name
+
+
+@pytest.mark.parametrize("every", [2, 10], ids=["no val at the end", "no val at all"])
+def test_statistics_are_those_of_the_average_where_no_val_came_after_the_last_step(tmp_path, every):
+    """Checkpoints had the average with the statistics of the weights of the last step."""
+    module, trainer = fitted(
+        tmp_path, callbacks=[AveragedWeights(0.9), Last(tmp_path)], epochs=3, check_val_every_n_epoch=every
+    )
+    trainer.save_checkpoint(tmp_path / "after.ckpt")
+    wanted = {name: each for name, each in module.state_dict().items() if "running" in name}
+    for name in ("last.ckpt", "after.ckpt"):
+        kept = torch.load(tmp_path / name, weights_only=True)["state_dict"]
+        for key, each in wanted.items():
+            assert torch.equal(kept[key], each), (name, key)
+    with torch.no_grad():
+        seen = module.convolution(torch.cat([image for image, _ in list(loader())]))
+    assert torch.allclose(module.norm.running_mean, seen.mean(dim=(0, 2, 3)), atol=1e-5)
 
 
 class Stopped(Exception):  # noqa: N818

@@ -183,6 +183,12 @@ def leaking(table: FilmTable) -> None:
     table.put(2, "split", "test")
 
 
+def without_test(table: FilmTable) -> None:
+    table.split_by_patient()
+    table.cells["split"] = table.cells["split"].replace("test", "val")
+    table.write()
+
+
 def renamed(table: FilmTable, old: str, new: str) -> None:
     table.cells = table.cells.rename(columns={old: new})
     table.write()
@@ -257,6 +263,10 @@ BAD_DATA: dict[str, tuple[Callable[[FilmTable], object], list[str]]] = {
         ["labels.csv: has no rows; write one row per image"],
     ),
     "empty file": (lambda t: t.path.write_text(""), ["labels.csv: is empty; write a header"]),
+    "no test": (
+        without_test,
+        ["labels.csv: the split column has no test rows; add them", "give --data.allow '[no-test]' --eval"],
+    ),
     "patient in two splits": (
         leaking,
         ["labels.csv: patient '0000' is in splits test, train (rows 2, 3); put all images of a patient in"],

@@ -12,6 +12,7 @@ import torch
 from films import write_films
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from rn50med import (
@@ -310,6 +311,24 @@ def test_features_that_find_no_room_are_computed_in_every_epoch(films, start, ca
     assert sum("10 images fill" in text for text in caplog.messages) == 1
 
 
+class NormedMap(LinearHead):
+    """Has batch norm before it pools: in eval mode the means would do."""
+
+    def __init__(self, channels, num_outputs):
+        super().__init__(channels, num_outputs)
+        self.norm = nn.BatchNorm2d(channels[-1])
+
+    def forward(self, features):
+        return super().forward([self.norm(features[-1])])
+
+
+class DroppedMap(LinearHead):
+    """Drops positions before it pools."""
+
+    def forward(self, features):
+        return super().forward([functional.dropout(features[-1], 0.5, self.training)])
+
+
 def test_a_head_is_asked_for_no_more_than_it_needs():
     class Attention(Head):
         def __init__(self, channels, num_outputs):
@@ -330,6 +349,9 @@ def test_a_head_is_asked_for_no_more_than_it_needs():
     assert needed(Means([8, 16, 32], 2)) == ["", "mean", "mean"]
     assert needed(MaxHead([8, 16, 32], 2)) == ["", "map", "map"]
     assert needed(Attention([8, 16, 32], 2)) == ["", "", "map"]
+    assert needed(LinearHead([8, 16, 32], 2, dropout=0.5)) == ["", "", "mean"]
+    assert needed(NormedMap([8, 16, 32], 2)) == ["", "", "map"]  # as means, its statistics are of others
+    assert needed(DroppedMap([8, 16, 32], 2)) == ["", "", "map"]
 
 
 def test_an_image_that_a_batch_has_twice_takes_room_once():

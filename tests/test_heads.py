@@ -323,7 +323,7 @@ def test_the_multi_scale_head_uses_the_last_three_maps_or_as_many_as_there_are(c
 
 def test_no_scale_of_the_multi_scale_head_drowns_another() -> None:
     head = MultiScaleHead([6, 8, 10], 2).eval()
-    features = [torch.rand(2, size, 4, 4) for size in (6, 8, 10)]
+    features = [10 * torch.rand(2, size, 4, 4) for size in (6, 8, 10)]  # far above the norm's epsilon
     louder = [1000 * features[0], *features[1:]]
     torch.testing.assert_close(head(louder), head(features), rtol=1e-3, atol=1e-3)
 
@@ -401,3 +401,42 @@ def test_grad_cam_of_every_head_shows_the_finding(factory: Callable[..., Head]) 
         top, left = corners[number]
         met.append(top - 8 <= row < top + 24 and left - 8 <= column < left + 24)  # within half a cell
     assert np.mean(met) > 0.8
+
+
+class Narrow(Head):
+    """Is made for another network."""
+
+    def __init__(self, channels: Sequence[int], num_outputs: int) -> None:
+        super().__init__(channels, num_outputs)
+        self.linear = nn.Linear(512, num_outputs)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return self.linear(features[-1].mean(dim=(-2, -1)))
+
+
+class Unbegun(Head):
+    """Forgets its base."""
+
+    def __init__(self, channels: Sequence[int], num_outputs: int) -> None:
+        nn.Module.__init__(self)
+
+
+class Stranger(nn.Linear):
+    """Is none of ours."""
+
+    def __init__(self, channels: Sequence[int], num_outputs: int) -> None:
+        super().__init__(channels[-1], num_outputs)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (Narrow, r"Narrow fails on feature maps of 256, 512, 1024, 2048 channels \(RuntimeError"),
+        (Head, r"Head fails on .* \(NotImplementedError: Head: has no forward"),
+        (Unbegun, r"Unbegun is no rn50med\.Head; .*super\(\)\.__init__\(channels, num_outputs\)"),
+        (Stranger, r"Stranger is no rn50med\.Head"),
+    ],
+)
+def test_a_head_that_cannot_work_is_refused_in_a_sentence(head: type, said: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^model\.head: {said}"):
+        FineTuneModule(Binary("a", "b"), ResNet50(weights="none"), head=head)

@@ -13,7 +13,17 @@ from films import write_films
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import ConcatDataset, DataLoader
 
-from rn50med import Binary, FineTuneModule, ManifestDataModule, MultiLabel, Radiograph, Regression, ResNet50
+from rn50med import (
+    Binary,
+    FineTuneModule,
+    ManifestDataModule,
+    MultiClass,
+    MultiLabel,
+    Ordinal,
+    Radiograph,
+    Regression,
+    ResNet50,
+)
 from rn50med.errors import DataError, RecipeError
 from rn50med.evaluation.operating_point import OperatingPoint
 from rn50med.evaluation.protocol import Protocol
@@ -75,6 +85,22 @@ def test_labels_of_another_shape_with_as_many_numbers_are_not_taken_for_these() 
         labelled((image, torch.ones(2, 3)), task)
     assert labelled((image, torch.ones(3, 2, 1)), task)[1].shape == (3, 2)
     assert labelled((image, torch.ones(3, 1)), TASK)[1].shape == (3,)
+
+
+def test_shares_of_classes_are_shares_and_of_a_task_that_can_learn_them() -> None:
+    image, classes = torch.rand(2, 1, 8, 8), MultiClass(("a", "b", "c"))
+    shares = torch.tensor([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
+    assert torch.equal(labelled((image, shares), classes, soft=True)[1], shares)
+    with pytest.raises(RecipeError, match=r"shares of the classes that are below 0 or do not add up to 1"):
+        labelled((image, 100 * shares), classes, soft=True)
+    with pytest.raises(RecipeError, match=r"Ordinal cannot be taught by them"):
+        labelled((image, shares[:, :2]), Ordinal(("a", "b", "c")), soft=True)
+
+
+def test_an_optimizer_that_refuses_its_options_says_so_by_its_key(tmp_path: Path) -> None:
+    module = FineTuneModule(TASK, ResNet50(weights="none"), optimizer=partial(torch.optim.SGD, lr=-1.0))
+    with pytest.raises(RecipeError, match=r"^model\.optimizer: Invalid learning rate: -1\.0; mend"):
+        trainer_of(tmp_path).fit(module, loader(films()))
 
 
 def test_another_site_is_judged_by_the_threshold_and_temperature_of_val(tmp_path: Path) -> None:

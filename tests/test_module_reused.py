@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from films import write_films
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from rn50med import Binary, FineTuneModule, ManifestDataModule, MultiClass, MultiLabel, Radiograph, ResNet50
@@ -19,6 +19,7 @@ from rn50med.errors import Interrupted, RecipeError, StorageError
 from rn50med.evaluation.protocol import Protocol
 from rn50med.evaluation.temperature import Temperature
 from rn50med.training.callbacks import EpochLog
+from rn50med.training.checkpoints import Best, Last
 from rn50med.training.schedule import WarmupCosine
 from rn50med.training.signals import StopOnSignal
 
@@ -218,6 +219,71 @@ def test_images_in_double_precision_are_taken_and_those_of_another_range_are_tol
     caplog.clear()
     quiet(tmp_path, []).fit(module_of(), pairs(), pairs())
     assert "image-range" not in caplog.text
+
+
+class Falling(Callback):
+    """Has val's figure fall from epoch to epoch."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("val/falls", 0.9 - 0.3 * trainer.current_epoch)
+
+
+def test_the_best_epoch_of_before_is_not_lost_to_a_worse_one_elsewhere(tmp_path: Path) -> None:
+    """Lightning says where a run goes on from only after `setup`: 0.6 took the place of 0.9."""
+    for folder, epochs, before in (("first", 1, None), ("second", 2, tmp_path / "first" / "last.ckpt")):
+        place = tmp_path / folder
+        callbacks = [Falling(), Best("val/falls", place), Last(place)]
+        trainer = quiet(place, callbacks, enable_checkpointing=True, max_epochs=epochs)
+        trainer.fit(module_of(), pairs(), pairs(), ckpt_path=before)
+    best = trainer.checkpoint_callback
+    assert best.best_model_path == str(tmp_path / "first" / "best.ckpt")
+    assert float(best.best_model_score) == pytest.approx(0.9)
+
+
+def test_a_run_goes_on_though_the_file_of_its_first_weights_is_gone(tmp_path: Path) -> None:
+    weights = tmp_path / "start.pth"
+    torch.save(ResNet50(weights="none").body.state_dict(), weights)
+
+    def pretrained() -> FineTuneModule:
+        return FineTuneModule(TASK, backbone=ResNet50(weights=str(weights)), optimizer=FORGETFUL)
+
+    rates = []
+    for epochs, before in ((1, None), (2, tmp_path / "last.ckpt")):
+        module = pretrained()
+        trainer = quiet(tmp_path, [Last(tmp_path)], enable_checkpointing=True, max_epochs=epochs)
+        trainer.fit(module, pairs(), pairs(), ckpt_path=before)
+        assert module.load_report.used == "file"
+        rates.append([group["initial_lr"] for group in trainer.optimizers[0].param_groups])
+        weights.unlink(missing_ok=True)
+    assert rates[0] == rates[1]
+    with pytest.raises(RecipeError, match="there is no such file"):
+        quiet(tmp_path, []).fit(pretrained(), pairs(), pairs())
+
+
+class Careless(FineTuneModule):
+    """Has an optimizer of its own, and reads no weights."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Careful(Careless):
+    """Reads them."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        self.read_weights()
+        return super().configure_optimizers()
+
+
+def test_a_subclass_with_another_optimizer_reads_the_weights_or_is_told_how(tmp_path: Path) -> None:
+    weights = tmp_path / "start.pth"
+    torch.save(ResNet50(weights="none").body.state_dict(), weights)
+    with pytest.raises(RecipeError, match=r"^Careless: .* let it begin with self\.read_weights\(\)\."):
+        quiet(tmp_path, []).fit(Careless(TASK, ResNet50(weights=str(weights))), pairs())
+    module = Careful(TASK, ResNet50(weights=str(weights)))
+    quiet(tmp_path, []).fit(module, pairs())
+    assert module.load_report.used == "file"
+    quiet(tmp_path, []).fit(Careless(TASK, ResNet50(weights="none")), pairs())
 
 
 def test_a_run_that_goes_on_elsewhere_knows_the_best_epoch_of_before(tmp_path: Path) -> None:

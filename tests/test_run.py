@@ -23,7 +23,7 @@ from wandb_file import decoded
 
 from rn50med import FineTuneModule, fit, load_recipe, predict
 from rn50med.cli import main
-from rn50med.errors import StorageError
+from rn50med.errors import RecipeError, StorageError
 from rn50med.evaluation.metrics import auroc
 
 SMALL = {
@@ -317,3 +317,13 @@ def test_the_test_set_stays_closed_when_asked(run, tmp_path):
     made = fit("chest_xray", options | {"evaluation.test": "never"}, output=tmp_path / "run")
     assert "test" not in made.metrics
     assert not (made.folder / "predictions" / "test.csv").exists()
+
+
+def test_a_table_whose_test_is_elsewhere_is_trained_on_where_that_is_allowed(film_table, tmp_path):
+    film_table.split_by_patient(("train", "train", "val", "val"))
+    options = ONE_STEP | {"data.source": str(film_table.path), "data.allow": "[no-test]"}
+    with pytest.raises(RecipeError, match=r"evaluation\.test: is end, but there are no images of test"):
+        fit("chest_xray", options, output=tmp_path / "open")
+    made = fit("chest_xray", options | {"evaluation.test": "never"}, output=tmp_path / "closed")
+    assert set(json.loads((made.folder / "audit.json").read_text())["splits"]) == {"train", "val"}
+    assert "AUROC on val" in (made.folder / "report.html").read_text()

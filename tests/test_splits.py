@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rn50med.data.gate import ALLOWABLE
 from rn50med.data.splits import SplitPlan, assign_splits, connected_groups, fold_of, make_splits
 from rn50med.errors import DataError, RecipeError
 
@@ -175,16 +176,26 @@ def test_without_splits_fold_0_is_test_and_fold_1_val() -> None:
 @pytest.mark.parametrize(
     ("present", "said"),
     [
-        (["train", "val"], "the split column has no test rows"),
         (["test"], "the split column has no train rows"),
-        (["val"], "the split column has no test and no train rows"),
+        (["val"], "the split column has no train rows"),
     ],
 )
-def test_a_split_column_without_train_or_test_is_refused(present: list[str], said: str) -> None:
+def test_a_split_column_without_train_is_refused(present: list[str], said: str) -> None:
     names, patients, strata = cohort(0)
     splits = [present[i % len(present)] for i in range(len(names))]
     with pytest.raises(DataError, match=said):
         assign_splits(splits, strata, connected_groups(patients, names), names, 0)
+
+
+@pytest.mark.parametrize("present", [["train", "val"], ["train"]])
+def test_splits_without_a_test_are_an_error_that_can_be_allowed(present: list[str]) -> None:
+    names, patients, strata = cohort(0)
+    splits = [present[i % len(present)] for i in range(len(names))]
+    groups = connected_groups(patients, names)
+    made = make_splits(SplitPlan(), splits, strata, groups, names, 0)
+    assert set(made.splits) == {"train", "val"}
+    assert [each.code for each in made.findings if each.severity == "error"] == ["no-test"]
+    assert "no-test" in ALLOWABLE
 
 
 def test_a_class_with_fewer_patients_than_folds_is_refused_by_name() -> None:

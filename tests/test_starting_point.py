@@ -10,6 +10,7 @@ import torch
 from films import write_films
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import nn
+from torch.utils.data import DataLoader
 
 from rn50med import Binary, FineTuneModule, ManifestDataModule, Radiograph, ResNet50
 from rn50med.training.regularisation import Regularisation
@@ -170,3 +171,28 @@ def test_random_weights_are_not_drawn_back_and_it_is_said_aloud(tmp_path, caplog
         trainer, _ = fitted(tmp_path, "none", 0.1)
     assert "l2_sp is 0.1, but the backbone starts from random weights" in caplog.text
     assert [group["weight_decay"] for group in trainer.optimizers[0].param_groups] == [0.05, 0.05, 0.0]
+
+
+def test_a_callback_that_is_used_again_draws_to_the_start_of_its_own_training():
+    callback = StartingPoint(0.5)
+    for start in (torch.zeros(2, 2), torch.full((2, 2), 5.0)):
+        callback.setup(None, None, "fit")
+        callback.on_fit_start(None, Holder(start))
+        (kept,) = callback.state_dict()["start"].values()
+        assert torch.equal(kept, start)
+
+
+def test_a_trainer_without_the_callback_keeps_the_decay_and_it_is_said_aloud(tmp_path, start_file, caplog):
+    module = FineTuneModule(
+        TASK,
+        backbone=ResNet50(weights=str(start_file)),
+        optimizer=partial(torch.optim.AdamW, lr=1e-4, weight_decay=0.05),
+        regularisation=Regularisation(l2_sp=0.1),
+    )
+    images = DataLoader([(torch.rand(1, 32, 32), i % 2) for i in range(4)], batch_size=4)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
+    trainer = Trainer(accelerator="cpu", max_steps=1, default_root_dir=tmp_path, **quiet)
+    with caplog.at_level(logging.WARNING, logger="rn50med"):
+        trainer.fit(module, images)
+    assert "the Trainer has no callback for it, and nothing is drawn back" in caplog.text
+    assert [group["weight_decay"] for group in trainer.optimizers[0].param_groups] == [0.05, 0.0]

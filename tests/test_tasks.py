@@ -278,6 +278,31 @@ class Counts(MultiLabel):
         return {"classes": {}}
 
 
+class Weighted(MultiClass):
+    """Its loss is a mean weighted by class, which parts of a batch do not add up to."""
+
+    loss_words = "weighted cross-entropy"
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if target.ndim > 1:
+            return super().loss(logits, target)
+        return torch.nn.functional.cross_entropy(logits, target, weight=torch.tensor([1.0, 9.0]).double())
+
+
+class Hard(MultiClass):
+    """Its loss knows no shares."""
+
+    loss_words = "cross-entropy"
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.nll_loss(logits.log_softmax(dim=-1), target)
+
+
+class Renamed(MultiClass):
+    def target_columns(self, target: np.ndarray) -> dict[str, np.ndarray]:
+        return {"truth": super().target_columns(target)["target"]}
+
+
 TWO = ("a", "b")
 
 
@@ -293,6 +318,9 @@ TWO = ("a", "b")
         (Forgetful(*TWO), "rebuilt from a checkpoint it is another"),
         (Blind(TWO), "does not watch 'auroc'"),
         (Counts(TWO), "it has to count"),
+        (Weighted(TWO), "its loss is no mean of as many numbers as its terms say"),
+        (Hard(TWO), "its loss of soft targets is another"),
+        (Renamed(TWO), r"its prediction file lacks \['target'\], which the report reads"),
     ],
     ids=lambda value: type(value).__name__,
 )

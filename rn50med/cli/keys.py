@@ -2,7 +2,7 @@
 
 jsonargparse stops at the first key that it does not know, and tells neither its file nor its nearest
 neighbour. Here the parser's own arguments are walked, and below them those of every class that is named.
-Of jsonargparse nothing but its public functions is used, and the type hint that its arguments hold.
+Of jsonargparse its public functions are used, and what its arguments hold of names and type hints.
 """
 
 from __future__ import annotations

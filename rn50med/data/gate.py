@@ -52,7 +52,7 @@ from rn50med.tasks import Task
 
 log = logging.getLogger(__name__)
 
-ALLOWABLE = LEAKS | {"burned-in", "for-processing", "conflicting-labels"}
+ALLOWABLE = LEAKS | {"burned-in", "for-processing", "conflicting-labels", "no-test"}
 """Codes of errors that a user can let through: with all others there is nothing to train on."""
 
 

@@ -26,7 +26,8 @@ def check_task(task: Task) -> None:
     """Check that a task does all that rn50med relies on.
 
     Its imagined patients have labels without fault, nonsense has one, targets have the shape that it says.
-    Its loss is the mean over a batch, finite, and lower after a step along its gradient. Its probabilities
+    Its loss is the mean over a batch, of as many numbers as its terms say, finite, lower after a step along
+    its gradient, and takes blended targets if it says so. Its probabilities
     lie in [0, 1], unless it says numbers, follow from the logits of a prediction file, and do not depend on
     the other images of a batch. Its columns of a prediction file have the names and length they should, its
     figures hold the one it is chosen by, what it calls by survives a checkpoint, and a checkpoint can rebuild
@@ -53,6 +54,8 @@ def check_task(task: Task) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(_IMAGES, task.num_outputs, generator=generator, dtype=torch.float64)
     _check_loss(task, logits, target, where)
+    _check_parts(task, logits, target, where)
+    _check_blends(task, logits, target, where)
     _check_probabilities(task, logits, where)
     predictions = Predictions(np.arange(_IMAGES), stored(logits.numpy()), target.numpy())
     _check_columns(task, predictions, where)
@@ -115,6 +118,29 @@ def _check_loss(task: Task, logits: Tensor, target: Tensor, where: str) -> None:
     require(torch.allclose(twice, loss), f"{where}: its loss is no mean: a batch given twice has another.")
 
 
+def _check_parts(task: Task, logits: Tensor, target: Tensor, where: str) -> None:
+    """By `terms`, several processes are put together; halves of different sizes stand for them."""
+    parts = [slice(0, _IMAGES // 4), slice(_IMAGES // 4, _IMAGES)]
+    summed = sum(task.loss(logits[part], target[part]) * task.terms(target[part]) for part in parts)
+    whole = task.loss(logits, target) * task.terms(target)
+    told = f"{where}: its loss is no mean of as many numbers as its terms say, as several processes need it."
+    require(torch.allclose(torch.as_tensor(summed), whole), told)
+
+
+def _check_blends(task: Task, logits: Tensor, target: Tensor, where: str) -> None:
+    """Mixup gives a loss soft targets."""
+    if not task.blends:
+        return
+    told = f"{where}: its loss of soft targets is another than that of the same labels; let blends be False."
+    try:
+        soft = task.loss(logits, task.soft(target))
+        blended = task.loss(logits, task.mixed(target, target.flip(0), 0.3))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise AssertionError(f"{told} ({error})") from error
+    require(torch.allclose(soft, task.loss(logits, target)), told)
+    require(bool(blended.isfinite()), f"{where}: its loss of blended targets is {blended.item()}.")
+
+
 def _check_probabilities(task: Task, logits: Tensor, where: str) -> None:
     probability = task.probabilities(logits)
     found, wanted = tuple(probability.shape), (_IMAGES, len(task.probability_names))
@@ -137,6 +163,12 @@ def _check_columns(task: Task, predictions: Predictions, where: str) -> None:
     said, targets = task.output_columns(logits, point, temperature), task.target_columns(predictions.target)
     scores = [] if task.continuous else [f"logit_{name}" for name in task.probability_names]
     wanted = [*task.said_columns, *scores]
+    read = ["value"] if task.continuous else [f"prob_{name}" for name in task.probability_names]
+    require(set(read) <= set(said), f"{where}: its prediction file lacks {read}, which the report reads.")
+    truth = [f"target_{name}" for name in task.classes] if task.target_shape else ["target"]
+    require(
+        set(truth) <= set(targets), f"{where}: its prediction file lacks {truth}, which the report reads."
+    )
     require(
         set(wanted) <= set(said), f"{where}: its prediction file lacks {sorted(set(wanted) - set(said))}."
     )

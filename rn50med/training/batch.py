@@ -12,9 +12,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from rn50med.errors import NumericalError, RecipeError, listed
-from rn50med.tasks import Task
+from rn50med.tasks import UNKNOWN, Task
 
 log = logging.getLogger(__name__)
+
+_ROUNDED = 1e-2
+"""How far shares of 16 bits may be from a sum of 1."""
 
 _BEYOND = 0.5
 """How far noise may bring an image beyond black and white."""
@@ -71,6 +74,7 @@ def labelled(
             _check_whole(target, task, soft)
         return image, target.long() if task.exclusive else target, index
     if soft and found == (len(image), task.num_outputs) and target.is_floating_point():
+        _check_shares(target, task)
         return image, target, index
     raise RecipeError(
         f"batch: its target is {found}, and {type(task).__name__} needs a tensor of shape {wanted} for "
@@ -90,6 +94,22 @@ def _check_whole(target: Tensor, task: Task, soft: bool) -> None:
         raise RecipeError(
             f"batch: has the target {share:g} in val or test, where an image either has a label or not; "
             "give 0 or 1 there, and shares in train alone."
+        )
+
+
+def _check_shares(target: Tensor, task: Task) -> None:
+    """Refuse shares that are none, or that the task cannot be taught by."""
+    if not task.blends:
+        raise RecipeError(
+            f"batch: has shares of the classes, and {type(task).__name__} cannot be taught by them; give "
+            "each image its class."
+        )
+    known = (target != UNKNOWN).all(dim=-1)
+    sums = target.sum(dim=-1)
+    if not bool((~known | ((target >= 0).all(dim=-1) & ((sums - 1).abs() < _ROUNDED))).all()):
+        raise RecipeError(
+            "batch: has shares of the classes that are below 0 or do not add up to 1 for each image; give "
+            "shares from 0 to 1."
         )
 
 

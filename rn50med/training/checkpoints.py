@@ -28,12 +28,17 @@ class _Placeless(ModelCheckpoint):
     checkpoint is that it goes on from; where they are not there either, nothing was best so far.
     """
 
-    _from: Path | None = None
+    _trainer: Trainer | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder, and that of the checkpoint to go on from."""
+        """Find the folder; that of the checkpoint to go on from is known when it is read."""
         super().setup(trainer, pl_module, stage)
-        self._from = Path(trainer.ckpt_path).parent if trainer.ckpt_path else None
+        self._trainer = trainer
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the trainer go."""
+        super().teardown(trainer, pl_module, stage)
+        self._trainer = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state with file names in place of paths."""
@@ -45,7 +50,9 @@ class _Placeless(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the state over, its files being in this run's folder, or in that of before."""
         name = state_dict.get("best_model_path", "")
-        places = [Path(place) for place in (self.dirpath, self._from) if place is not None]
+        before = self._trainer.ckpt_path if self._trainer else None
+        places = [Path(self.dirpath)] if self.dirpath else []
+        places += [Path(before).parent] if before else []
         folder = next((place for place in places if (place / name).is_file()), None)
         if not name or folder is None:
             return

@@ -115,6 +115,7 @@ class JudgedModule(ThawingModule):
 
     def on_fit_end(self) -> None:
         """Freeze what val chose, if there was any: another val, perhaps another site's, is judged by it."""
+        super().on_fit_end()
         self.chooses = "val" not in self.predictions
 
     def on_test_epoch_end(self) -> None:

@@ -10,6 +10,8 @@ from typing import IO, Any, cast
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import AdamW
 
@@ -29,6 +31,7 @@ from rn50med.parts import Specification, factory_specification
 from rn50med.tasks import Task
 from rn50med.training.agreement import agree, outputs_of, outputs_told
 from rn50med.training.batch import check_finite, labelled, learnt_dataset, tell_range
+from rn50med.training.callbacks import default_callbacks
 from rn50med.training.checkpoints import CHECKPOINT_KEY, read_checkpoint
 from rn50med.training.finetuning import FineTuning, Full
 from rn50med.training.judged_module import JudgedModule
@@ -158,15 +161,44 @@ class FineTuneModule(JudgedModule):
             return  # all of it was done before the copy was made
         self.to(memory_format=torch.channels_last)
         agree(self, getattr(self._trainer, "datamodule", None), stage == "fit")
-        if stage == "fit" and not self._trained and self.trainer.ckpt_path is None:
-            self.load_report = report = self.backbone.load_weights()
-            self._trained = True
-            _same_weights(report, self.trainer)
-            if self.trainer.is_global_zero:
-                surprise = report.requested == "auto" and report.used == "none"
-                log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
         if stage == "fit":
             self.prepare_parts()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Read the weights to start from, and return optimizer and schedule of all that will ever train."""
+        self.read_weights()
+        return super().configure_optimizers()
+
+    def read_weights(self) -> None:
+        """Read the weights to start from, once; a module that a checkpoint brought has its own.
+
+        It is done here, and not in `setup`, because Lightning reads the checkpoint of a run that goes on
+        in between. A subclass with other optimizers begins its `configure_optimizers` with it.
+
+        Raises:
+            RecipeError: As `ResNet50.load_weights`, or where processes find other weights.
+        """
+        if self._trained:
+            return
+        self.load_report = report = self.backbone.load_weights()
+        self._trained = True
+        _same_weights(report, self.trainer)
+        if self.trainer.is_global_zero:
+            surprise = report.requested == "auto" and report.used == "none"
+            log.log(logging.WARNING if surprise else logging.INFO, "weights: %s", report.statement)
+
+    def on_fit_start(self) -> None:
+        """Refuse to train on other weights than were asked for.
+
+        Raises:
+            RecipeError: If a subclass has not read them.
+        """
+        if not self._trained and self.backbone.weights != "none":
+            raise RecipeError(
+                f"{type(self).__name__}: its configure_optimizers reads no weights to start from; let it "
+                "begin with self.read_weights()."
+            )
+        self.tell_kit()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -207,8 +239,6 @@ class FineTuneModule(JudgedModule):
             folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
             metrics: CSV file of the figures of each epoch; without it they are told in the log alone.
         """
-        from rn50med.training.callbacks import default_callbacks  # noqa: PLC0415 - it imports this module
-
         task = self.task
         return default_callbacks(
             f"val/{task.monitor}", self.patience, folder, self.regularisation, task.monitor_mode, metrics
@@ -225,6 +255,7 @@ class FineTuneModule(JudgedModule):
             "unit": self.unit.as_dict(),
             "temperature": None if self.temperature is None else self.temperature.as_plain(),
             "operating_point": as_plain(self.operating_point),
+            "weights": None if self.load_report is None else asdict(self.load_report),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -248,6 +279,9 @@ class FineTuneModule(JudgedModule):
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
         self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
         self._trained = True
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            begun = kept.get("weights")  # a run that goes on knows what it began with
+            self.load_report = None if begun is None else LoadReport(**begun)
 
 
 def _same_weights(report: LoadReport, trainer: Trainer) -> None:

@@ -94,7 +94,7 @@ class Recorder(Callback):
             return
         report = pl_module.load_report
         recipe = deepcopy(dict(self.plan.recipe))
-        if report is not None and report.used in {"none", "imagenet"}:
+        if report is not None and report.requested == "auto":  # what it became; names stay as they were given
             backbone = pl_module.backbone.specification()
             recipe["model"]["backbone"] = backbone
             backbone["init_args"]["weights"] = report.used
@@ -131,6 +131,11 @@ def execute(module: FineTuneModule, data: ManifestDataModule, trainer: Trainer, 
         Rn50MedError: As its kind says.
     """
     plan.evaluation.check(module.task, [str(name) for name in data.manifest.table])
+    if plan.evaluation.test == "end" and not len(data.rows_of("test")):
+        raise RecipeError(
+            "evaluation.test: is end, but there are no images of test; add some, or give "
+            "--evaluation.test never."
+        )
     module.protocol = plan.evaluation.protocol
     trainer.fit(module, datamodule=data)
     if trainer.world_size > 1:

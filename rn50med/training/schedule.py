@@ -47,13 +47,19 @@ def build_optimizer(
     Args:
         factory: Makes it of parameter groups.
         rated: The parameters to train, by the factor on their learning rate.
+
+    Raises:
+        RecipeError: If it refuses its options.
     """
     groups = [
         {**group, _FACTOR: factor}
         for factor, parameters in rated.items()
         for group in decay_groups(parameters)
     ]
-    optimizer = factory(groups)
+    try:
+        optimizer = factory(groups)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"model.optimizer: {error}; mend its options.") from error
     for group in optimizer.param_groups:  # the factory may have split them
         group["lr"] *= group.pop(_FACTOR)
         # Groups say fused=None where nobody chose; a choice of the user's stands.

@@ -67,6 +67,11 @@ class StartingPoint(Callback):
         self.strength = strength
         self._start: dict[str, Tensor] | None = None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget the start of a former training; a run that goes on brings its own."""
+        if stage == "fit":
+            self._start = None
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the weights to start from, unless a checkpoint brought those of the first start."""
         device = pl_module.device

@@ -23,7 +23,7 @@ from rn50med.training.finetuning import FineTuning
 from rn50med.training.rate_search import SearchedModule
 from rn50med.training.regularisation import Regularisation
 from rn50med.training.schedule import build_optimizer
-from rn50med.training.starting_point import drawn_back, sparing
+from rn50med.training.starting_point import StartingPoint, drawn_back, sparing
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class ThawingModule(SearchedModule):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the backbone started from weights that were learnt; not known of a run that goes on."""
+        """Whether the backbone started from weights that were learnt."""
         if self.load_report is not None:
             return self.load_report.used != "none"
         # a module of a checkpoint begins another training, unless the trainer goes on with the old one
@@ -106,11 +106,6 @@ class ThawingModule(SearchedModule):
             raise RecipeError(
                 f"model.finetuning: parts thaw during training, which the strategy "
                 f"{type(self.trainer.strategy).__name__} cannot follow; give --trainer.strategy ddp."
-            )
-        if not (self.backbone_trains or self.pretrained) and self.trainer.is_global_zero:
-            log.warning(
-                "warning (random-features): the head alone is trained, on features of random weights, which "
-                "say little; give model.backbone.weights, or another model.finetuning."
             )
         self._freeze(self._frozen_in(0))
         self._prepare_features()
@@ -246,11 +241,34 @@ class ThawingModule(SearchedModule):
                 "max_epochs or max_steps."
             )
         factory = self.optimizer_factory
-        if self.regularisation.l2_sp:
+        if self._draws_back:
             factory = sparing(factory, drawn_back(self.backbone).values(), decayed=not self.pretrained)
         optimizer = build_optimizer(factory, self._rated())
         schedule = self.schedule_factory(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _draws_back(self) -> bool:
+        """Whether something draws the backbone back to its start, in place of a decay towards 0."""
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        there = self._on_trial or any(isinstance(each, StartingPoint) for each in callbacks)
+        return there and bool(self.regularisation.l2_sp)
+
+    def tell_kit(self) -> None:
+        """Say what is asked for and will not come about."""
+        if self._on_trial or not self.trainer.is_global_zero:
+            return
+        if not (self.backbone_trains or self.pretrained):
+            log.warning(
+                "warning (random-features): the head alone is trained, on features of random weights, which "
+                "say little; give model.backbone.weights, or another model.finetuning."
+            )
+        if self.regularisation.l2_sp and not self._draws_back:
+            log.warning(
+                "warning (l2-sp): model.regularisation.l2_sp is %g, but the Trainer has no callback for it, "
+                "and nothing is drawn back; give it callbacks=model.default_callbacks().",
+                self.regularisation.l2_sp,
+            )
 
     def _rated(self) -> dict[float, list[nn.Parameter]]:
         """Return the parameters that will ever train, by the factor on their learning rate."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from rn50med.errors import RecipeError
+from rn50med.model.weights import published
 from rn50med.network import is_offline
 
 PLACES = frozenset(
@@ -82,8 +83,9 @@ def _placeless(key: str, value: Any) -> Any:
         if key in VALUES:
             return ["<value>" for _ in value]
         return [_placeless(key, inner) for inner in value]
-    if isinstance(value, str) and ((key in PLACES and value not in WORDS) or _PATH.search(value)):
-        return "<path>"
+    if isinstance(value, str):
+        is_place = key in PLACES and value not in WORDS and value not in published()
+        return "<path>" if is_place or _PATH.search(value) else value
     return value
 
 

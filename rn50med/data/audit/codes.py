@@ -15,6 +15,7 @@ CODES = MappingProxyType(
         "identical-images": "byte-identical images are in the source, within one split",
         "identical-pixels": "images of equal pixels in different files are in the source, within one split",
         "splits": "the splits cannot be made or completed",
+        "no-test": "the splits that are given have no test",
         "split-column": "the column of the splits does not hold what was asked for",
         # labels
         "single-class": "there is only one class, and nothing to tell apart",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -59,7 +59,7 @@ def make_splits(
         seed: Seed of the splits that are made.
 
     Raises:
-        DataError: If classes are too rare, or train or test is missing; the message does not name the source.
+        DataError: If classes are too rare, or train is missing; the message does not name the source.
         RecipeError: If the plan's folds leave nothing to train on.
     """
     kept, present = Strata.of(strata), set(given)
@@ -67,15 +67,26 @@ def make_splits(
         return _crossvalidated(plan, given, kept, groups, names, seed)
     if present == {""}:
         return _made(plan, kept, groups, names, seed)
-    if missing := {"train", "test"} - present:
+    if "train" not in present:
         raise DataError(
-            f"the split column has no {' and no '.join(sorted(missing))} rows; "
-            "add them, or leave the column out to have all splits made by patient."
+            "the split column has no train rows; add them, or leave the column out to have all splits made "
+            "by patient."
         )
     if "val" in present:
         origin = "As the source gives them." if plan.by is None else f"{origin_of(plan)}."
-        return Made(tuple(given), origin, (None,) * len(given))
-    return _completed(plan, given, kept, groups, names, seed)
+        made = Made(tuple(given), origin, (None,) * len(given))
+    else:
+        made = _completed(plan, given, kept, groups, names, seed)
+    return made if "test" in present else replace(made, findings=(*made.findings, _NO_TEST))
+
+
+_NO_TEST = Finding(
+    "no-test",
+    "error",
+    "the split column has no test rows.",
+    "add them, or leave the column out to have all splits made by patient; where the test images are "
+    "elsewhere, give --data.allow '[no-test]' --evaluation.test never",
+)
 
 
 def _made(
@@ -115,7 +126,8 @@ def _completed(
     for row, number in zip(train.tolist(), fold.tolist(), strict=True):
         folds[row] = number
         splits[row] = "val" if number == plan.fold else "train"
-    start = "Train and test as the source gives them" if plan.by is None else origin_of(plan)
+    theirs = "Train and test as the source gives them" if "test" in given else "Train as the source gives it"
+    start = theirs if plan.by is None else origin_of(plan)
     origin = (
         f"{start}; val made by rn50med: fold {plan.fold} of {_COUNT[plan.folds - 2]} patient-wise folds of "
         f"train, seed {seed}."
@@ -171,7 +183,7 @@ def assign_splits(
         seed: Seed of the splits that are made.
 
     Raises:
-        DataError: If classes are too rare, or train or test is missing; the message does not name the source.
+        DataError: If classes are too rare, or train is missing; the message does not name the source.
     """
     made = make_splits(SplitPlan(), given, strata, groups, names, seed)
     return list(made.splits), made.origin

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from rn50med.errors import RecipeError
+from rn50med.errors import RecipeError, listed
 from rn50med.parts import Part
 
 _SIDE = 2  # of the coarsest map that a head is tried on; the finer ones are twice as large each
@@ -61,13 +61,24 @@ def tried(head: Head, num_outputs: int) -> Head:
         num_outputs: Logits that the task needs for each image, K.
 
     Raises:
-        RecipeError: If it makes others.
+        RecipeError: If it makes others, fails, or is none.
     """
+    if not (isinstance(head, Head) and hasattr(head, "channels")):
+        raise RecipeError(
+            f"model.head: {type(head).__name__} is no rn50med.Head; derive it from that class, and begin its "
+            "__init__ with super().__init__(channels, num_outputs)."
+        )
     like, training = next(head.parameters(), torch.zeros(())), head.training
     sides = [_SIDE << level for level in range(len(head.channels))][::-1]
     maps = [like.new_zeros(2, c, side, side) for c, side in zip(head.channels, sides, strict=True)]
-    with torch.no_grad():
-        logits = head.eval()(maps)
+    try:
+        with torch.no_grad():
+            logits = head.eval()(maps)
+    except Exception as error:  # whatever a stranger's head raises
+        raise RecipeError(
+            f"model.head: {type(head).__name__} fails on feature maps of {listed(head.channels)} channels "
+            f"({type(error).__name__}: {error}); mend it; rn50med.testing.check_head tries it alone."
+        ) from error
     head.train(training)
     if logits.shape != (2, num_outputs):
         raise RecipeError(
