@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ONE_STEP, as_words
+from films import write_films
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,3 +87,42 @@ def test_a_plugins_recipe_has_a_name_and_its_package_is_not_imported(site: Path)
     assert infos == "[('thorax', 'Films of the thorax.')]"
     assert place == "good_plugin False"
     assert "gone" in warnings
+
+
+HEAD = """
+from rn50med import Head
+from torch import nn
+
+
+class MeanMaxHead(Head):
+    def __init__(self, channels, num_outputs):
+        super().__init__(channels, num_outputs)
+        self.linear = nn.Linear(2 * channels[-1], num_outputs)
+
+    def forward(self, features):
+        import torch
+
+        last = features[-1]
+        return self.linear(torch.cat([last.mean(dim=(-2, -1)), last.amax(dim=(-2, -1))], dim=1))
+"""
+
+
+@pytest.mark.slow
+def test_a_head_of_an_installed_plugin_trains_and_predicts_by_its_short_name(tmp_path: Path) -> None:
+    install(tmp_path / "site", "heads", "own_heads", HEAD, {"rn50med.plugins": "own_heads"})
+    table = write_films(tmp_path / "films")
+    options = {**ONE_STEP, "model.head": "MeanMaxHead", "data.source": str(table)}
+    run = tmp_path / "run"
+
+    def rn50med(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
+        command = [sys.executable, "-m", "rn50med", *words]
+        return subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+
+    rn50med("fit", "--recipe", "chest_xray", "--output", str(run), *as_words(options))
+    assert "class_path: own_heads.MeanMaxHead" in (run / "recipe.yaml").read_text()
+    rows = rn50med("predict", "--run", str(run), "--images", str(table)).stdout.splitlines()
+    assert len(rows) == 1 + 48
+    rn50med("test", "--run", str(run), "--split", "val")

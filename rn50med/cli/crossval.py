@@ -174,14 +174,10 @@ def table(metrics: Mapping[str, Any]) -> str:
     Args:
         metrics: As the ``metrics.json`` of a cross-validation holds them.
     """
-    from rn50med.cli.fit import MOST_ROWS  # noqa: PLC0415
+    from rn50med.cli.fit import most_telling  # noqa: PLC0415
 
     figures = metrics["mean"]
-    names = (
-        [n for n in figures if "/" not in n or n.startswith("auroc/")]
-        if len(figures) > MOST_ROWS
-        else figures
-    )
+    names = most_telling(list(figures))
     width = max(map(len, names), default=0)
     lines = [f"{'':<{width}}  mean of {metrics['folds']} folds ± standard deviation (range)"]
     for name in names:

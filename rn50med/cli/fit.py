@@ -112,8 +112,7 @@ def table(metrics: Mapping[str, Any]) -> str:
     """
     splits = [split for split in ("val", "test") if split in metrics]
     every = list(dict.fromkeys(name for split in splits for name in metrics[split]))
-    # of many labels, each with ten figures, the most telling one
-    names = [n for n in every if "/" not in n or n.startswith("auroc")] if len(every) > MOST_ROWS else every
+    names = most_telling(every)
     width = max(len(name) for name in names)
     head = f"{'':<{width}}  " + "  ".join(f"{split + ' (95 % interval)':<24}" for split in splits)
     lines = [head.rstrip()]
@@ -123,6 +122,15 @@ def table(metrics: Mapping[str, Any]) -> str:
     if len(names) < len(every):
         lines.append(f"... and {len(every) - len(names)} more figures in metrics.json")
     return "\n".join(lines) + "\n"
+
+
+def most_telling(names: Sequence[str]) -> Sequence[str]:
+    """Return the figures that a short table tells: of many labels, each with ten, the AUROCs.
+
+    Args:
+        names: Of all figures.
+    """
+    return [n for n in names if "/" not in n or n.startswith("auroc")] if len(names) > MOST_ROWS else names
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:
