@@ -129,11 +129,9 @@ def _home(name: str) -> str | None:
             "Ultrasound",
         ),
         "rn50med.deployment.explain": ("Asked", "explain"),
-        "rn50med.deployment.items": ("Tables",),
-        "rn50med.deployment.predict": ("predict",),
+        "rn50med.deployment.predict": ("Tables", "predict"),
         "rn50med.errors": ("Rn50MedError",),
-        "rn50med.evaluation.operating_rule": ("Rule",),
-        "rn50med.evaluation.protocol": ("Protocol",),
+        "rn50med.evaluation.protocol": ("Protocol", "Rule"),
         "rn50med.losses": ("Asymmetric", "ClassCounts", "CrossEntropy", "Focal", "LogitAdjusted", "Loss"),
         "rn50med.model.backbone": ("ResNet50",),
         "rn50med.model.heads": (

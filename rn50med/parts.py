@@ -49,13 +49,10 @@ class Part:
         kinds = {name: taken.kind for name, taken in bound.signature.parameters.items()}
         kept: dict[str, Any] = {}
         for name, value in list(bound.arguments.items())[1:]:  # without self
-            if kinds[name] is inspect.Parameter.VAR_POSITIONAL and value:
-                raise RecipeError(
-                    f"{cls.__name__}: takes *{name}, which have no names to be kept in a checkpoint by; "
-                    "give each argument a name."
-                )
-            several = kinds[name] in {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
-            kept |= dict(value) if several else {name: value}
+            if kinds[name] is inspect.Parameter.VAR_POSITIONAL:
+                kept |= {f"*{name}": value} if value else {}
+            else:
+                kept |= value if kinds[name] is inspect.Parameter.VAR_KEYWORD else {name: value}
         object.__setattr__(part, "_arguments", kept)
         return part
 
@@ -63,8 +60,13 @@ class Part:
         """Return the class and its arguments in plain types.
 
         Raises:
-            RecipeError: If an argument is of a type that a checkpoint cannot hold.
+            RecipeError: If an argument is of a type that a checkpoint cannot hold, or has no name.
         """
+        if nameless := [name for name in self._arguments if name.startswith("*")]:
+            raise RecipeError(
+                f"{type(self).__name__}: takes {nameless[0]}, which have no names to be kept in a checkpoint "
+                "by; give each argument a name."
+            )
         return specification_of(type(self), self._arguments)
 
 

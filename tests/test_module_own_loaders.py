@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,24 @@ def test_a_module_that_never_saw_a_val_chooses_on_the_first(tmp_path: Path) -> N
     assert isinstance(module.operating_point, OperatingPoint)
 
 
+def test_a_threshold_of_an_untrained_network_is_none(tmp_path: Path) -> None:
+    """The sanity check before a fit, or a val before it, is of weights that are there no more."""
+    module = module_of()
+    trainer_of(tmp_path).validate(module, loader(films()), verbose=False)
+    before = module.operating_point
+    trainer_of(tmp_path, max_steps=1).fit(module, loader(films()), loader(films()))
+    trainer_of(tmp_path).validate(module, loader(films()), verbose=False)
+    assert module.operating_point != before
+    path = tmp_path / "unjudged.ckpt"
+    trainer = trainer_of(tmp_path, limit_val_batches=0)
+    trainer.fit(fresh := module_of(), loader(films()))
+    trainer.save_checkpoint(path)
+    assert fresh.operating_point is None
+    again = FineTuneModule.load_from_checkpoint(path)
+    trainer_of(tmp_path).validate(again, loader(films()), verbose=False)
+    assert isinstance(again.operating_point, OperatingPoint)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -186,6 +206,24 @@ def test_a_data_module_says_what_to_do_instead_of_predicting(tmp_path: Path) -> 
     with pytest.raises(RecipeError, match=r"does not say which images to predict; call rn50med\.predict"):
         trainer_of(tmp_path).predict(module_of(), data)
     assert len(next(iter(data.train_dataloader()))["image"]) > 1  # without a Trainer, too
+
+
+NEWER = """
+import torch
+from rn50med.training.precision import exact
+torch.backends.fp32_precision = "tf32"
+with exact(False):
+    pass
+with exact():
+    print(torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision)
+print(torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision)
+"""
+
+
+def test_torchs_newer_settings_are_kept_to_and_given_back() -> None:
+    """They raise an error where the older ones are asked for beside them."""
+    done = subprocess.run([sys.executable, "-c", NEWER], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["ieee", "ieee", "tf32", "tf32"]
 
 
 def test_figures_in_32_bits_are_so_in_products_of_matrices_too() -> None:

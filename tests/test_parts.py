@@ -29,6 +29,7 @@ from rn50med.parts import (
     trusted,
 )
 from rn50med.tasks import Binary, MultiClass, Task
+from rn50med.training.module import FineTuneModule
 
 HERE = __name__
 
@@ -62,6 +63,13 @@ class Nameless(Part):
 
     def __init__(self, *widths: int) -> None:
         self.widths = widths
+
+
+class Passing(LinearHead):
+    """Hands on what it is given, by place and by name."""
+
+    def __init__(self, *args: object, dropout: float = 0.3, **more: object) -> None:
+        super().__init__(*args, dropout=dropout, **more)  # type: ignore[arg-type]
 
 
 class OwnWeights(ResNet50):
@@ -245,10 +253,17 @@ def test_a_part_that_takes_more_by_name_is_built_again_with_it() -> None:
     assert (again.width, again.more) == (8, {"depth": 2.0})
 
 
-def test_arguments_without_names_are_refused_when_the_part_is_built() -> None:
+def test_arguments_without_names_are_refused_where_they_would_be_kept() -> None:
+    part = Nameless(1, 2)
     with pytest.raises(RecipeError, match=r"Nameless: takes \*widths, which have no names"):
-        Nameless(1, 2)
+        part.specification()
     assert build(Nameless().specification(), Nameless).widths == ()
+
+
+def test_a_head_that_hands_its_arguments_on_is_built_again_from_its_factory() -> None:
+    module = FineTuneModule(Binary("a", "b"), OwnWeights(), head=functools.partial(Passing, dropout=0.1))
+    head = build_factory(module.specification["head"], Head)(module.backbone.channels, 1)
+    assert head.dropout.p == 0.1
 
 
 def test_a_backbone_without_an_argument_for_weights_is_built_again() -> None:

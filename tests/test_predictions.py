@@ -138,3 +138,15 @@ def test_an_empty_table_says_what_to_run() -> None:
 @pytest.mark.parametrize("value", [1 / 3, -1e-30, 123456789.25, float("nan"), float("inf"), 0.0])
 def test_a_stored_number_is_what_its_nine_digits_say(value: float) -> None:
     assert repr(float(stored(np.array(value)))) == repr(float(f"{value:.9g}"))
+
+
+def test_rows_that_a_process_repeats_are_counted() -> None:
+    twice = PredictionTable(1)
+    for _ in range(2):
+        twice.update(torch.arange(3), torch.zeros(3, 1), torch.zeros(3, dtype=torch.long))
+    assert len(twice.predictions().index) == 3
+    assert twice.repeated == 3
+    twice.reset()
+    twice.update(torch.arange(3), torch.zeros(3, 1), torch.zeros(3, dtype=torch.long))
+    twice.predictions()
+    assert twice.repeated == 0

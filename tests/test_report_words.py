@@ -349,7 +349,7 @@ def test_a_run_that_never_opened_test_says_so(tmp_path: Path) -> None:
     folder = made_up_run(tmp_path / "run")
     metrics = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").write_text(json.dumps({k: v for k, v in metrics.items() if k != "test"}))
-    assert "The test images were not opened." in " ".join(methods(*read(folder)))
+    assert "The test set was not opened." in " ".join(methods(*read(folder)))
     claim = rows(folder)["CLAIM 2024"]
     assert (claim["32"].state, claim["6"].told) == ("not done", "A model was made, and judged on val alone.")
 

@@ -195,4 +195,4 @@ def test_a_trainer_without_the_callback_keeps_the_decay_and_it_is_said_aloud(tmp
     with caplog.at_level(logging.WARNING, logger="rn50med"):
         trainer.fit(module, images)
     assert "the Trainer has no callback for it, and nothing is drawn back" in caplog.text
-    assert [group["weight_decay"] for group in trainer.optimizers[0].param_groups] == [0.05, 0.0]
+    assert [group["weight_decay"] for group in trainer.optimizers[0].param_groups] == [0.05, 0.05, 0.0]

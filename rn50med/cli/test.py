@@ -71,6 +71,9 @@ def _evaluate(options: Namespace, rest: Sequence[str]) -> int:
     _tell_strange(module, assembly.data)
     _stop_on_seen_images(folder, assembly.data, own)
     agree(module, assembly.data, learns=False)  # before an opening is counted that does not happen
+    if not len(assembly.data.rows_of(options.split)):
+        told = "give another --split, or the images with --data.source"
+        raise DataError(f"test: there are no images of {options.split}; {told}.")
     if options.split == "test":
         count_opening(assembly.data, folder)
     name = options.split if own else Path(source).resolve().stem

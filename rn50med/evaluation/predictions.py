@@ -44,7 +44,8 @@ class PredictionTable(Metric):
         continuous: Whether targets are numbers on a scale.
 
     Attributes:
-        repeated: Rows that were left out at the last computation, their index having been there.
+        repeated: Rows whose index a process has seen before, of all processes, at the last computation: a
+            sampler never fills up a process with images that it has.
 
     Shape:
         - index: ``(B,)``, integer.
@@ -65,6 +66,8 @@ class PredictionTable(Metric):
         self.target_shape = target_shape
         self.continuous = continuous
         self.repeated = 0
+        self.again: Tensor
+        self.add_state("again", default=torch.tensor(0), dist_reduce_fx="sum")
         for name in ("index", "logits", "target"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -79,7 +82,7 @@ class PredictionTable(Metric):
         index, logits, target = (dim_zero_cat(state) for state in (self.index, self.logits, self.target))
         _, first = np.unique(index.cpu().numpy(), return_index=True)
         keep = torch.as_tensor(first, device=index.device)
-        self.repeated = len(index) - len(keep)
+        self.repeated = int(self.again)
         return index[keep], logits[keep], target[keep]
 
     def predictions(self) -> Predictions:
@@ -92,6 +95,8 @@ class PredictionTable(Metric):
             none = torch.empty(0, dtype=torch.long, device=self.device)
             no_logits = torch.empty(0, self.num_outputs, device=self.device)
             self.update(none, no_logits, none.new_empty(0, *self.target_shape))
+        own = dim_zero_cat(self.index)
+        self.again = torch.tensor(len(own) - np.unique(own.cpu().numpy()).size, device=self.device)
         index, logits, target = self.compute()
         if not index.numel():
             raise ValueError("predictions: no image was seen; run validation or test first.")

@@ -56,7 +56,7 @@ def _in_training(head: Head, maps: list[Tensor]) -> Tensor:
     """Return the logits of a copy that trains: dropout and norms over positions see more than a mean."""
     copy = deepcopy(head).train()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # that of the CPU alone
         return cast(Tensor, copy(maps))
 
 

@@ -48,6 +48,7 @@ class JudgedModule(ThawingModule):
         self.task = task
         self.protocol = Protocol()
         self.chooses = True
+        self._chosen = False
         self.unit = Unit()
         self.operating_point: Thresholds = None
         self.temperature: Temperature | None = None
@@ -106,17 +107,19 @@ class JudgedModule(ThawingModule):
     def on_validation_epoch_end(self) -> None:
         """Choose temperature and operating point on val, unless they are frozen, and log its figures."""
         found = self._gathered("val")
-        chooses = self.chooses or self.trainer.state.fn == TrainerFn.FITTING
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        chooses = (self.chooses or fitting) and not self.trainer.sanity_checking
         if chooses and self.protocol.temperature:
             self.temperature = self.task.temperature(found)
         self._tell("val")
         if chooses:
+            self._chosen = True
             self.operating_point = self.task.operating_point(self.cases["val"], self.protocol.rule)
 
     def on_fit_end(self) -> None:
         """Freeze what val chose, if there was any: another val, perhaps another site's, is judged by it."""
         super().on_fit_end()
-        self.chooses = "val" not in self.predictions
+        self.chooses = not self._chosen
 
     def on_test_epoch_end(self) -> None:
         """Log the figures of test; temperature and operating point stay as val had them."""
@@ -143,8 +146,7 @@ class JudgedModule(ThawingModule):
         table = self._tables[split]
         found = self.predictions[split] = table.predictions()
         table.reset()
-        # a sampler fills up with fewer images than there are processes
-        if table.repeated >= self.trainer.world_size:
+        if table.repeated:
             raise DataError(
                 f"{split}: {len(found.index) + table.repeated} images have {len(found.index)} different "
                 "numbers; give each a number of its own as 'index', or, in one process, none."

@@ -155,6 +155,7 @@ def judged(
     module.chooses = True
     with exact(judge.precision == "32-true"):
         judge.validate(module, datamodule=data, verbose=False)
+        module.chooses = False  # from now on: test and other sites are judged by it
         _tell_point(module.operating_point, module.protocol.rule)
         if evaluation.test == "end":
             judge.test(module, datamodule=data, verbose=False)

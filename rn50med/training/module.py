@@ -162,7 +162,10 @@ class FineTuneModule(JudgedModule):
         self.to(memory_format=torch.channels_last)
         agree(self, getattr(self._trainer, "datamodule", None), stage == "fit")
         if stage == "fit":
+            self._chosen, self._began_pretrained = False, None
             self.prepare_parts()
+            if self.trainer.strategy.restore_checkpoint_after_setup:  # it shards parameters before optimizers
+                self.read_weights()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Read the weights to start from, and return optimizer and schedule of all that will ever train."""
@@ -255,7 +258,9 @@ class FineTuneModule(JudgedModule):
             "unit": self.unit.as_dict(),
             "temperature": None if self.temperature is None else self.temperature.as_plain(),
             "operating_point": as_plain(self.operating_point),
+            "chosen": self._chosen,
             "weights": None if self.load_report is None else asdict(self.load_report),
+            "pretrained": self.pretrained,
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -274,7 +279,8 @@ class FineTuneModule(JudgedModule):
         self.unit = Unit(**kept.get("unit", {}))
         self.temperature = Temperature.from_plain(kept.get("temperature"))
         self.operating_point = from_plain(kept["operating_point"])
-        self.chooses = False
+        self._chosen = kept.get("chosen", True)
+        self.chooses = not self._chosen
         self.preprocessing = kept["preprocessing"]
         pixels = kept.get("pixels")  # checkpoints of before there were contracts have none
         self.pixel_contract = None if pixels is None else PixelContract.from_plain(pixels)
@@ -282,6 +288,7 @@ class FineTuneModule(JudgedModule):
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             begun = kept.get("weights")  # a run that goes on knows what it began with
             self.load_report = None if begun is None else LoadReport(**begun)
+            self._began_pretrained = kept.get("pretrained")
 
 
 def _same_weights(report: LoadReport, trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -30,15 +30,25 @@ def exact(wanted: bool = True) -> Iterator[None]:
     Args:
         wanted: Whether to; else nothing changes.
     """
-    allowed, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    if wanted:
-        torch.backends.cudnn.allow_tf32 = False
-        torch.set_float32_matmul_precision("highest")
-    try:
+    with ExitStack() as before:
+        if wanted:
+            _full_precision(before)
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allowed
-        torch.set_float32_matmul_precision(products)
+
+
+def _full_precision(before: ExitStack) -> None:
+    """Ask for all bits; what was asked for before comes back as the stack is left."""
+    try:
+        products = torch.get_float32_matmul_precision()
+    except RuntimeError:  # torch's newer settings were used, which do not go with the older ones
+        for place in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):  # type: ignore[attr-defined]
+            before.callback(setattr, place, "fp32_precision", place.fp32_precision)
+            place.fp32_precision = "ieee"
+        return
+    before.callback(torch.set_float32_matmul_precision, products)
+    torch.set_float32_matmul_precision("highest")
+    before.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def cpu_has_bfloat16() -> bool:

@@ -97,7 +97,8 @@ class Recorder(Callback):
         if report is not None and report.requested == "auto":  # what it became; names stay as they were given
             backbone = pl_module.backbone.specification()
             recipe["model"]["backbone"] = backbone
-            backbone["init_args"]["weights"] = report.used
+            if "weights" in backbone["init_args"]:  # a backbone of one's own may know its own
+                backbone["init_args"]["weights"] = report.used
         if pl_module.found_rate is not None:
             recipe = with_rate(recipe, pl_module.found_rate)
             tell_recipe(trainer.loggers, recipe)

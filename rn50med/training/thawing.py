@@ -50,6 +50,7 @@ class ThawingModule(SearchedModule):
     regularisation: Regularisation
     load_report: LoadReport | None
     _trained: bool = False
+    _began_pretrained: bool | None = None
     _features: FeatureStore | None = None
     _kept_splits: tuple[str, ...] = ()
 
@@ -75,6 +76,8 @@ class ThawingModule(SearchedModule):
     @property
     def pretrained(self) -> bool:
         """Whether the backbone started from weights that were learnt."""
+        if self._began_pretrained is not None:
+            return self._began_pretrained
         if self.load_report is not None:
             return self.load_report.used != "none"
         # a module of a checkpoint begins another training, unless the trainer goes on with the old one
@@ -241,8 +244,9 @@ class ThawingModule(SearchedModule):
                 "max_epochs or max_steps."
             )
         factory = self.optimizer_factory
-        if self._draws_back:
-            factory = sparing(factory, drawn_back(self.backbone).values(), decayed=not self.pretrained)
+        if self.regularisation.l2_sp:
+            decayed = not (self.pretrained and self._draws_back)
+            factory = sparing(factory, drawn_back(self.backbone).values(), decayed=decayed)
         optimizer = build_optimizer(factory, self._rated())
         schedule = self.schedule_factory(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -90,7 +90,7 @@ def _external(facts: Facts, record: Record) -> Answer:
 
 def _internal(facts: Facts, record: Record) -> Answer:
     if "test" not in facts.figures:
-        return Answer("The test images were not opened." if facts.figures else "", done=False)
+        return Answer(methods.opened(facts, record), done=False)
     return Answer(f"{methods.opened(facts, record)} {methods.splits(facts, record)}".strip())
 
 

@@ -175,8 +175,8 @@ def not_done(facts: Facts, record: Record) -> tuple[str, ...]:
         absent.append("No real image was seen: the images are synthetic, and nothing here is about patients.")
     if facts.figures and "test" not in facts.figures:
         absent.append(
-            "The test set was not opened: the figures are of val, which chose the "
-            f"{facts.chosen}, and flatter the model."
+            f"{facts.closed.capitalize()}: the figures are of val, which chose the {facts.chosen}, and "
+            "flatter the model."
         )
     if facts.positive is not None and facts.figures and facts.point is None:
         absent.append(

@@ -98,6 +98,12 @@ class Facts:
         return bool((self.environment.get("task") or {}).get("ordered", False))
 
     @property
+    def closed(self) -> str:
+        """Why there are no figures of test, a clause: nobody opened it, or there is none."""
+        splits = self.audit.get("splits") or {"test": {}}
+        return "the test set was not opened" if "test" in splits else "the data have no test set"
+
+    @property
     def section(self) -> tuple[str, ...]:
         """Paragraphs that the task says of itself; mostly none."""
         return tuple(str(each) for each in (self.environment.get("task") or {}).get("section") or ())

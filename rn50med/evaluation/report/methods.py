@@ -262,7 +262,7 @@ def _by(point: OperatingPoint) -> str:
 def opened(facts: Facts, record: Record) -> str:
     """Return that test steered nothing, and how often it was opened."""
     if "test" not in facts.figures:
-        return "The test images were not opened." if facts.figures else ""
+        return f"{facts.closed.capitalize()}." if facts.figures else ""
     if record.held_out:
         return "The fold that was held out was evaluated after all choices of this run had been made."
     count = facts.environment.get("test_openings")
