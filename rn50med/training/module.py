@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from rn50med.data.contract import PixelContract
+from rn50med.data.datamodule import ManifestDataModule
 from rn50med.data.dataset import ImageDataset
 from rn50med.errors import RecipeError, StorageError
 from rn50med.evaluation.cases import Unit
@@ -156,7 +157,7 @@ class FineTuneModule(JudgedModule):
         return cast("list[Tensor]", self.backbone(image.contiguous(memory_format=laid_out)))
 
     def setup(self, stage: str) -> None:
-        """Read the weights to start from, once, and lay memory out as convolutions like it."""
+        """Agree with the data, freeze what rests, and lay memory out as convolutions like it."""
         if self._on_trial:
             return  # all of it was done before the copy was made
         self.to(memory_format=torch.channels_last)
@@ -209,8 +210,9 @@ class FineTuneModule(JudgedModule):
         image, target, index = labelled(batch, self.task, soft=True, checked=of_manifest)
         if batch_idx == 0 and self.current_epoch == 0 and self.trainer.is_global_zero:
             tell_range(image)
+        data = getattr(self.trainer, "datamodule", None)
         # images of somebody's own have no seed but that of `seed_everything`
-        seed = getattr(getattr(self.trainer, "datamodule", None), "seed", torch.initial_seed())
+        seed = data.seed if isinstance(data, ManifestDataModule) else torch.initial_seed()
         draw = (seed, self.current_epoch, batch_idx, self.trainer.global_rank)
         blend, target = mixed_batch(image, target, self.task, self.regularisation, draw)
         known = index if blend is image else None  # of a blend, no features are kept
@@ -242,10 +244,8 @@ class FineTuneModule(JudgedModule):
             folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
             metrics: CSV file of the figures of each epoch; without it they are told in the log alone.
         """
-        task = self.task
-        return default_callbacks(
-            f"val/{task.monitor}", self.patience, folder, self.regularisation, task.monitor_mode, metrics
-        )
+        monitor, mode = f"val/{self.task.monitor}", self.task.monitor_mode
+        return default_callbacks(monitor, self.patience, folder, self.regularisation, mode, metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""
