@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from made_up_tasks import made_up_of
-from torch.nn import functional as F
 
 from rn50med.evaluation.bootstrap import bootstrap_interval
 from rn50med.evaluation.cases import Cases
@@ -53,7 +52,7 @@ class Agreement(MultiClass):
         return ["Readers & model are asked alike."]
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return (logits.softmax(dim=-1) - F.one_hot(target, self.num_outputs)).square().sum(dim=-1).mean()
+        return (logits.softmax(dim=-1) - self.soft(target)).square().sum(dim=-1).mean()
 
     def right(self, cases: Cases) -> np.ndarray:
         return (cases.probability.argmax(axis=1) == cases.target).astype(float)
