@@ -319,6 +319,7 @@ def test_the_test_set_stays_closed_when_asked(run, tmp_path):
     assert not (made.folder / "predictions" / "test.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_table_whose_test_is_elsewhere_is_trained_on_where_that_is_allowed(film_table, tmp_path):
     film_table.split_by_patient(("train", "train", "val", "val"))
     options = ONE_STEP | {"data.source": str(film_table.path), "data.allow": "[no-test]"}
