@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rn50med.cli.options import Options, add_table_options, import_trusted
+from rn50med.cli.options import Options, add_table_options, import_trusted, tables_of
 from rn50med.errors import DataError
 from rn50med.plugins import load_plugins
 
@@ -31,14 +31,11 @@ def run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(list(argv))
     load_plugins()
     import_trusted(options.trust)
-    from rn50med.data.manifest import Columns  # noqa: PLC0415
     from rn50med.deployment.explain import NOTICE, Asked, explain  # noqa: PLC0415 - torch takes seconds
     from rn50med.deployment.explaining.words import sanity_summary  # noqa: PLC0415
-    from rn50med.deployment.items import Tables  # noqa: PLC0415
 
     asked = Asked(options.method, options.target, options.baseline, options.sanity)
-    tables = Tables(options.root, Columns(image=options.image_column, patient=options.patient_column))
-    frame = explain(options.run, options.images, options.output, asked, tables)
+    frame = explain(options.run, options.images, options.output, asked, tables_of(options))
     failed = frame[frame["status"] == "error"]
     sys.stderr.write(f"{len(frame) - len(failed)} heat maps written to {options.output}\n{NOTICE}\n")
     if options.sanity:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rn50med.errors import RecipeError, StorageError
+
+if TYPE_CHECKING:
+    from rn50med.deployment.items import Tables
 
 
 class Options(ArgumentParser):
@@ -67,6 +70,18 @@ def add_table_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--data.columns.patient", dest="patient_column", default="patient_id", help="its column of patients"
     )
+
+
+def tables_of(options: Namespace) -> Tables:
+    """Return how tables of images are read.
+
+    Args:
+        options: With those of `add_table_options`.
+    """
+    from rn50med.data.manifest import Columns  # noqa: PLC0415
+    from rn50med.deployment.items import Tables  # noqa: PLC0415 - torch takes seconds
+
+    return Tables(options.root, Columns(image=options.image_column, patient=options.patient_column))
 
 
 def import_trusted(modules: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rn50med.cli.options import Options, add_table_options, import_trusted
+from rn50med.cli.options import Options, add_table_options, import_trusted, tables_of
 from rn50med.errors import DataError, RecipeError, StorageError
 from rn50med.plugins import load_plugins
 
@@ -39,13 +39,10 @@ def run(argv: Sequence[str]) -> int:
     _check_output(options.output)
     load_plugins()
     import_trusted(options.trust)
-    from rn50med.data.manifest import Columns  # noqa: PLC0415
-    from rn50med.deployment.items import Tables  # noqa: PLC0415 - torch takes seconds
-    from rn50med.deployment.predict import predict  # noqa: PLC0415
+    from rn50med.deployment.predict import predict  # noqa: PLC0415 - torch takes seconds
     from rn50med.training.folder import write_predictions  # noqa: PLC0415
 
-    tables = Tables(options.root, Columns(image=options.image_column, patient=options.patient_column))
-    frame = predict(options.run, options.images, tables)
+    frame = predict(options.run, options.images, tables_of(options))
     if options.output is None:
         frame.to_csv(sys.stdout, index=False, float_format="%.9g", lineterminator="\n")
     else:

@@ -27,11 +27,11 @@ def check_task(task: Task) -> None:
 
     Its imagined patients have labels without fault, nonsense has one, targets have the shape that it says.
     Its loss is the mean over a batch, of as many numbers as its terms say, finite, lower after a step along
-    its gradient, and takes blended targets if it says so. Its probabilities
-    lie in [0, 1], unless it says numbers, follow from the logits of a prediction file, and do not depend on
-    the other images of a batch. Its columns of a prediction file have the names and length they should, its
-    figures hold the one it is chosen by, what it calls by survives a checkpoint, and a checkpoint can rebuild
-    it. What it says of its loss in a report is not what another task says of another loss.
+    its gradient, and takes blended targets if it says so. Its probabilities lie in [0, 1], unless it says
+    numbers, follow from the logits of a prediction file, and do not depend on the other images of a batch.
+    Its columns of a prediction file have the names and length they should, its figures hold the one it is
+    chosen by, what it calls by survives a checkpoint, and a checkpoint can rebuild it. What it says of its
+    loss in a report is not what another task says of another loss.
 
     Args:
         task: One with any options.

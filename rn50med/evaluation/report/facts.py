@@ -63,9 +63,14 @@ class Facts:
         return bool(self.audit.get("synthetic", False))
 
     @property
+    def task(self) -> Mapping[str, Any]:
+        """What the run says of its task; empty where it says nothing."""
+        return self.environment.get("task") or {}
+
+    @property
     def watched(self) -> str:
         """Key of the figure that chose the epoch and stands first."""
-        return str((self.environment.get("task") or {}).get("watched") or "auroc")
+        return str(self.task.get("watched") or "auroc")
 
     @property
     def never_watched(self) -> bool:
@@ -84,18 +89,18 @@ class Facts:
     @property
     def number(self) -> str:
         """What number is predicted, with its unit; empty where classes are."""
-        name = str((self.environment.get("task") or {}).get("number") or "")
+        name = str(self.task.get("number") or "")
         return f"{name}, in {self.scale}" if name and self.scale else name
 
     @property
     def scale(self) -> str:
         """Unit of the number that is predicted; empty where it has none, or classes are."""
-        return str((self.environment.get("task") or {}).get("unit") or "")
+        return str(self.task.get("unit") or "")
 
     @property
     def ordered(self) -> bool:
         """Whether the classes are grades, of which the median is called."""
-        return bool((self.environment.get("task") or {}).get("ordered", False))
+        return bool(self.task.get("ordered", False))
 
     @property
     def closed(self) -> str:
@@ -106,12 +111,12 @@ class Facts:
     @property
     def section(self) -> tuple[str, ...]:
         """Paragraphs that the task says of itself; mostly none."""
-        return tuple(str(each) for each in (self.environment.get("task") or {}).get("section") or ())
+        return tuple(str(each) for each in self.task.get("section") or ())
 
     @property
     def headline_words(self) -> str:
         """What a task of somebody's own says that its figure tells; empty where it says nothing."""
-        return str((self.environment.get("task") or {}).get("headline") or "")
+        return str(self.task.get("headline") or "")
 
     def label(self, key: str) -> str:
         """Return a figure's name for people, by the task's own words where it has some.
@@ -119,7 +124,7 @@ class Facts:
         Args:
             key: As in ``metrics.json``.
         """
-        return label(key, not self.multilabel, (self.environment.get("task") or {}).get("figures") or {})
+        return label(key, not self.multilabel, self.task.get("figures") or {})
 
     def plain_name(self, key: str) -> str:
         """Return a figure's name without what is best.

@@ -131,7 +131,7 @@ def loss(facts: Facts, record: Record) -> str:
     if record.part("model", "loss"):
         found, weights = record.named("model", "loss"), record.part("model", "loss", "init_args", "weights")
         return f"The loss was {found}{_WEIGHTS.get(str(weights), '')}." if found else ""
-    own = (facts.environment.get("task") or {}).get("loss")
+    own = facts.task.get("loss")
     return f"The loss was the {own}." if own else ""
 
 
