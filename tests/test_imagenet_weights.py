@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ONE_STEP
+from films import write_films
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
+from rn50med import fit, load_recipe
 from rn50med.errors import RecipeError
 from rn50med.model.backbone import ResNet50
 from rn50med.model.weights import LoadReport, find_weights
+from rn50med.training.tracking import without_places
 
 NAME = "timm/resnet50.a1_in1k"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -258,3 +262,19 @@ def test_without_a_network_nobody_waits_long(nobody: str, monkeypatch: pytest.Mo
     address = f"{nobody}/timm/resnet50.a1_in1k/resolve/main/model.safetensors"
     assert f"fetch {address} on a connected machine" in said
     assert "--model.backbone.init_args.weights /path/to/model.safetensors" in said
+
+
+@pytest.mark.slow
+def test_a_name_of_timms_stays_in_the_recipe_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It became `imagenet`: a repeat began with other weights, and two recipes were taken for one."""
+    weights = {name: each.contiguous() for name, each in ResNet50(weights="none").body.state_dict().items()}
+    save_file(weights, tmp_path / "resnet50.tv2_in1k.safetensors")
+    monkeypatch.setenv("RN50MED_WEIGHTS", str(tmp_path))
+    source = write_films(tmp_path / "films")
+    options = ONE_STEP | {"data.source": str(source), "model.backbone.weights": "resnet50.tv2_in1k"}
+    made = fit("chest_xray", options, output=tmp_path / "run")
+    recipe = load_recipe(str(made.folder / "recipe.yaml"))
+    assert recipe["model"]["backbone"]["init_args"]["weights"] == "resnet50.tv2_in1k"
+    assert without_places(recipe)["model"]["backbone"]["init_args"]["weights"] == "resnet50.tv2_in1k"
