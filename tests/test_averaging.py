@@ -177,6 +177,37 @@ def test_what_rests_is_left_alone_by_the_average_and_what_moves_is_not(tmp_path)
     assert int(average._average_model.n_averaged) == 6
 
 
+def test_what_is_frozen_takes_its_room_in_a_checkpoint_once_and_is_there_under_both_names(tmp_path):
+    sizes = {}
+    for frozen in (False, True):
+        module, folder = Small(frozen=True), tmp_path / str(frozen)
+        module.convolution.requires_grad_(not frozen)
+        module.padding = nn.Parameter(torch.rand(100_000), requires_grad=False)
+        fitted(folder, module, [AveragedWeights(0.9), Last(folder)])
+        kept = torch.load(folder / "last.ckpt", weights_only=True)
+        assert torch.equal(kept["state_dict"]["padding"], kept["current_model_state"]["padding"])
+        assert kept["state_dict"].keys() == kept["current_model_state"].keys()
+        both = [kept[each]["convolution.weight"] for each in ("state_dict", "current_model_state")]
+        assert torch.equal(*both) == frozen
+        sizes[frozen] = (folder / "last.ckpt").stat().st_size
+    assert sizes[True] < sizes[False] < 2 * 400_000
+
+
+def test_a_run_that_goes_on_keeps_the_statistics_of_the_average_until_its_first_step(tmp_path):
+    class First(Callback):
+        def on_train_start(self, trainer, pl_module):
+            trainer.save_checkpoint(tmp_path / "first.ckpt")
+
+    fitted(tmp_path, Small(), [AveragedWeights(0.9), Last(tmp_path)])
+    (tmp_path / "last.ckpt").rename(tmp_path / "before.ckpt")
+    fitted(tmp_path, Small(), [AveragedWeights(0.9), First()], 3, tmp_path / "before.ckpt")
+    before, first = (torch.load(tmp_path / f"{n}.ckpt", weights_only=True) for n in ("before", "first"))
+    for which in ("state_dict", "current_model_state"):
+        for name, tensor in before[which].items():
+            assert torch.equal(first[which][name], tensor), (which, name)
+    assert not torch.equal(*(before[w]["norm.running_mean"] for w in ("state_dict", "current_model_state")))
+
+
 def test_only_as_many_images_are_kept_as_the_statistics_need(tmp_path):
     class Watched(AveragedWeights):
         most = 0

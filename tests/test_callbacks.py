@@ -42,7 +42,7 @@ class Scripted(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def run(folder, figures, callbacks):
+def run(folder, figures, callbacks, **options):
     loader = DataLoader(torch.ones(4, 1), batch_size=2)
     trainer = Trainer(
         accelerator="cpu",
@@ -53,6 +53,7 @@ def run(folder, figures, callbacks):
         enable_model_summary=False,
         default_root_dir=folder,
         num_sanity_val_steps=0,
+        **options,
     )
     trainer.fit(Scripted(figures), loader, loader)
     return trainer
@@ -67,6 +68,34 @@ def test_last_is_the_last_epoch_and_best_the_best_when_the_figure_worsens(tmp_pa
     assert epoch_of(tmp_path / "best.ckpt") == 1
     assert epoch_of(tmp_path / "last.ckpt") == 3
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+
+
+def saved_epochs(folder, epochs, last, **options):
+    class Watched(Callback):
+        def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+            saved.append(trainer.global_step)
+
+    saved: list[int] = []
+    run(folder, [0.5] * epochs, [last, Watched()], **options)
+    return saved
+
+
+def test_short_epochs_do_not_wait_for_a_checkpoint_each_but_the_end_is_kept(tmp_path):
+    assert saved_epochs(tmp_path, 5, Last(tmp_path)) == [0, 2, 4, 6, 8, 10]
+    assert saved_epochs(tmp_path, 5, Last(tmp_path, pause=60)) == [0, 10]
+    assert epoch_of(tmp_path / "last.ckpt") == 4
+    assert saved_epochs(tmp_path, 3, Last(tmp_path, pause=1e-9)) == [0, 2, 4, 6]
+
+
+def test_the_end_is_kept_where_steps_or_a_callback_end_the_training(tmp_path):
+    class Stop(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.should_stop = trainer.current_epoch == 2
+
+    assert saved_epochs(tmp_path, 5, Last(tmp_path, pause=60), max_steps=5) == [0, 5]
+    folder = tmp_path / "stopped"
+    run(folder, [0.5] * 5, [Last(folder, pause=60), Stop()])
+    assert epoch_of(folder / "last.ckpt") == 2
 
 
 def test_of_equal_epochs_the_latest_is_kept(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -38,20 +38,28 @@ def decay_after(updates: int, most: float) -> float:
     return min(most, (1 + updates) / (10 + updates))
 
 
-def _add(average: Any, module: nn.Module, most: float) -> None:
-    """Add the weights of a step to the average; what rests is what it was, and costs no time."""
-    if not average.n_averaged:
-        average.update_parameters(module)
-        return
-    pairs = zip(average.module.parameters(), module.parameters(), strict=True)
-    moving = [(averaged, current) for averaged, current in pairs if current.requires_grad]
-    averaged, current = ([pair[side].detach() for pair in moving] for side in (0, 1))
-    with torch.no_grad():
-        if moving:
-            torch._foreach_lerp_(averaged, current, 1 - decay_after(int(average.n_averaged), most))
-        for kept, seen in zip(average.module.buffers(), module.buffers(), strict=True):
-            kept.copy_(seen)
-    average.n_averaged += 1
+Kind = Literal["parameters", "buffers"]
+
+
+def _pairs(one: nn.Module, other: nn.Module, kind: Kind) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(getattr(one, kind)(), getattr(other, kind)(), strict=True))
+
+
+@torch.no_grad()
+def _swap(one: nn.Module, other: nn.Module) -> None:
+    """Swap the weights and statistics of two modules; equal ones, such as frozen ones, cost no time."""
+    for first, second in (*_pairs(one, other, "parameters"), *_pairs(one, other, "buffers")):
+        if not torch.equal(first, second):
+            kept = first.clone()
+            first.copy_(second)
+            second.copy_(kept)
+
+
+def _share(average: dict[str, Tensor], current: dict[str, Tensor]) -> None:
+    """Make one tensor of two equal ones: `torch.save` writes a tensor once, however many names it has."""
+    for name, averaged in average.items():
+        if torch.equal(averaged, current[name]):
+            current[name] = averaged
 
 
 class AveragedWeights(WeightAveraging):
@@ -59,7 +67,8 @@ class AveragedWeights(WeightAveraging):
 
     Before each val, the batch-norm statistics of the average are estimated anew, on the last images of
     the epoch: those of the training belong to other weights. Frozen ones stay as they are. A checkpoint holds
-    the weights of the training beside the average, so that a run that goes on has both.
+    the weights of the training beside the average, so that a run that goes on has both; what is frozen is
+    the same in both, and takes its room in the file once.
 
     Args:
         decay: Weight of the average so far, in the end; see `decay_after`.
@@ -74,21 +83,24 @@ class AveragedWeights(WeightAveraging):
         super().__init__(use_buffers=False)
         self.decay = decay
         self._images: deque[Tensor] = deque()
+        self._weights: list[tuple[Tensor, Tensor]] = []
         self._swapped = False
-        self._estimated = False
+        self._settled = True  # the average has statistics of its own, not yet older than its weights
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make room for the average, and begin to count its steps, which a run that goes on then reads."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            self._latest_update_step, self._swapped, self._estimated = 0, False, False
+            self._latest_update_step, self._swapped, self._settled = 0, False, True
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the weights to start from, which were not read yet when Lightning made its copy."""
         average = self._average()
         average.to(pl_module.device).to(memory_format=torch.channels_last)
+        average.n_averaged = average.n_averaged.cpu()  # read at every step: no step waits for a GPU
         if not average.n_averaged:
             average.module.load_state_dict(pl_module.state_dict())
+        self._weights = _pairs(average.module, pl_module, "parameters")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to keep images anew, so that a run that goes on has the same ones."""
@@ -99,26 +111,27 @@ class AveragedWeights(WeightAveraging):
     ) -> None:
         """Add the step to the average, and keep the images for the statistics; one alone has none."""
         if trainer.global_step > self._latest_update_step:
-            _add(self._average(), pl_module, self.decay)
+            self._add()
             self._latest_update_step = trainer.global_step
         image = unpack(batch)[0]
         if len(image) > 1:
             self._images.append(image)
         while sum(map(len, self._images)) > NORM_IMAGES and len(self._images) > 1:
             self._images.popleft()
-        self._estimated = False
+        self._settled = False
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module, in a val that is part of the training."""
         if trainer.state.fn == TrainerFn.FITTING:
-            super().on_validation_epoch_start(trainer, pl_module)
+            self._take_buffers(pl_module)
+            _swap(self._average().module, pl_module)
             self._swapped = True
             self._estimate(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the weights of the training back."""
         if self._swapped:
-            super().on_validation_epoch_end(trainer, pl_module)
+            _swap(self._average().module, pl_module)
             self._swapped = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -126,6 +139,7 @@ class AveragedWeights(WeightAveraging):
         self._renew_average(trainer, pl_module)
         super().on_train_end(trainer, pl_module)
         self._images.clear()
+        self._weights.clear()
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -136,6 +150,7 @@ class AveragedWeights(WeightAveraging):
         if self._swapped:
             both = checkpoint["state_dict"], checkpoint["current_model_state"]
             checkpoint["current_model_state"], checkpoint["state_dict"] = both
+        _share(checkpoint["state_dict"], checkpoint["current_model_state"])
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -149,10 +164,32 @@ class AveragedWeights(WeightAveraging):
 
     def _renew_average(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Estimate the statistics of the average where no val did after the last step."""
-        if not (self._swapped or self._estimated) and self._images:
-            super().on_validation_epoch_start(trainer, pl_module)
-            self._estimate(trainer, pl_module)
-            super().on_validation_epoch_end(trainer, pl_module)
+        if not (self._swapped or self._settled):
+            self._take_buffers(pl_module)
+            if self._images:
+                _swap(self._average().module, pl_module)
+                self._estimate(trainer, pl_module)
+                _swap(self._average().module, pl_module)
+            self._settled = True
+
+    @torch.no_grad()
+    def _add(self) -> None:
+        """Add the weights of a step to the average; what rests is what it was, and costs no time."""
+        average = self._average()
+        moving = [pair for pair in self._weights if pair[1].requires_grad]
+        averaged, current = ([pair[side] for pair in moving] for side in (0, 1))
+        updates = int(average.n_averaged)
+        if moving:
+            decay = decay_after(updates, self.decay) if updates else 0.0
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+        average.n_averaged += 1
+
+    @torch.no_grad()
+    def _take_buffers(self, module: nn.Module) -> None:
+        """Take the buffers over as the last step left them, where they were not estimated since."""
+        if not self._settled:
+            for kept, seen in _pairs(self._average().module, module, "buffers"):
+                kept.copy_(seen)
 
     def _estimate(self, trainer: Trainer, module: LightningModule) -> None:
         """Estimate the batch-norm statistics of the weights that the module has now."""
@@ -163,7 +200,7 @@ class AveragedWeights(WeightAveraging):
         if norms and self._images:
             _renew(norms, module, self._images, trainer)
         module.train(training)
-        self._estimated = True
+        self._settled = True
 
 
 def _renew(norms: list[_BatchNorm], module: nn.Module, images: deque[Tensor], trainer: Trainer) -> None:

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 _LOSSES = ("train/loss", "val/loss")
 
+PROBE_PAUSE = 10.0
+"""Seconds between two checkpoints of the last epoch where the head alone trains; its epochs are short."""
+
 SPEED_STEPS = 20
 """Steps after which the speed is told; the first is left out, since it warms up."""
 
@@ -232,6 +235,7 @@ def default_callbacks(
     regularisation: Regularisation,
     mode: Literal["max", "min"] = "max",
     metrics: str | Path | None = None,
+    probes: bool = False,
 ) -> list[Callback]:
     """Return the callbacks of `FineTuneModule.default_callbacks`.
 
@@ -242,10 +246,11 @@ def default_callbacks(
         regularisation: Options of the callbacks against overfitting.
         mode: Whether more of the figure is better, or less.
         metrics: File of the figures of each epoch, or None.
+        probes: Whether the backbone never trains. Not each epoch, short then, has its checkpoint.
     """
     stop = [PatientStop(monitor, patience, mode)] if patience else []
     average = [AveragedWeights(regularisation.ema_decay)] if regularisation.ema_decay else []
     start = [StartingPoint(regularisation.l2_sp)] if regularisation.l2_sp else []
     epochs = EpochLog(None if metrics is None else Path(metrics))
-    kept = [Best(monitor, folder, mode), Last(folder)]
+    kept = [Best(monitor, folder, mode), Last(folder, PROBE_PAUSE if probes else 0.0)]
     return [*start, *average, *kept, *stop, StopOnSignal(), Speed(), epochs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from pickle import UnpicklingError
+from time import monotonic
 from typing import IO, Any, Literal
 
 import torch
@@ -110,13 +111,17 @@ class Last(_Placeless):
 
     Args:
         folder: Where; the Trainer's own choice where None.
+        pause: Seconds that lie between two checkpoints, but before that of the end: epochs that are over in
+            less time than their checkpoint takes would otherwise wait for it.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None, pause: float = 0.0) -> None:
         super().__init__(
             folder, "last", monitor=None, save_top_k=1, every_n_epochs=1, auto_insert_metric_name=False,
             enable_version_counter=False, save_on_train_epoch_end=True,
         )  # fmt: skip
+        self.pause = pause
+        self._saved = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and read a checkpoint."""
@@ -133,11 +138,28 @@ class Last(_Placeless):
                     "keep only plain types in callbacks and hyper-parameters."
                 ) from error
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, unless it is too soon after the last time and more epochs follow."""
+        if not self.pause or _ends(trainer) or trainer.strategy.broadcast(self._is_due()):
+            super().on_train_epoch_end(trainer, pl_module)
+            self._saved = monotonic()
+
+    def _is_due(self) -> bool:
+        return monotonic() - self._saved >= self.pause
+
     def save_now(self, trainer: Trainer) -> Path:
         """Save at once, and return where; every rank has to call it."""
         path = Path(self.dirpath or trainer.default_root_dir) / f"last{self.FILE_EXTENSION}"
         trainer.save_checkpoint(path)
+        self._saved = monotonic()
         return path
+
+
+def _ends(trainer: Trainer) -> bool:
+    """Return whether the epoch that is over is the last one, as far as can be told."""
+    epochs, steps = trainer.max_epochs or -1, trainer.max_steps
+    done = 0 < epochs <= trainer.current_epoch + 1 or 0 < steps <= trainer.global_step
+    return done or trainer.should_stop
 
 
 def read_checkpoint(path: str | Path | IO[bytes], map_location: Any = "cpu") -> dict[str, Any]:

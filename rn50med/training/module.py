@@ -244,8 +244,8 @@ class FineTuneModule(JudgedModule):
             folder: Folder of the checkpoints; the Trainer's own choice where it is not given.
             metrics: CSV file of the figures of each epoch; without it they are told in the log alone.
         """
-        monitor, mode = f"val/{self.task.monitor}", self.task.monitor_mode
-        return default_callbacks(monitor, self.patience, folder, self.regularisation, mode, metrics)
+        monitor, mode, kit = f"val/{self.task.monitor}", self.task.monitor_mode, self.regularisation
+        return default_callbacks(monitor, self.patience, folder, kit, mode, metrics, not self.backbone_trains)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep, in plain types, what builds the module again and what its numbers mean."""
