@@ -193,6 +193,19 @@ def test_what_is_frozen_takes_its_room_in_a_checkpoint_once_and_is_there_under_b
     assert sizes[True] < sizes[False] < 2 * 400_000
 
 
+def test_a_module_with_a_state_that_is_no_tensor_is_kept_too(tmp_path):
+    class Stateful(Small):
+        def get_extra_state(self):
+            return {"version": 2}
+
+        def set_extra_state(self, state):
+            self.version = state["version"]
+
+    fitted(tmp_path, Stateful(), [AveragedWeights(0.9), Last(tmp_path)])
+    module, _ = fitted(tmp_path, Stateful(), [AveragedWeights(0.9), Last(tmp_path)], 3, tmp_path / "last.ckpt")
+    assert module.version == 2
+
+
 def test_a_run_that_goes_on_keeps_the_statistics_of_the_average_until_its_first_step(tmp_path):
     class First(Callback):
         def on_train_start(self, trainer, pl_module):

@@ -38,10 +38,9 @@ def decay_after(updates: int, most: float) -> float:
     return min(most, (1 + updates) / (10 + updates))
 
 
-Kind = Literal["parameters", "buffers"]
-
-
-def _pairs(one: nn.Module, other: nn.Module, kind: Kind) -> list[tuple[Tensor, Tensor]]:
+def _pairs(
+    one: nn.Module, other: nn.Module, kind: Literal["parameters", "buffers"]
+) -> list[tuple[Tensor, Tensor]]:
     return list(zip(getattr(one, kind)(), getattr(other, kind)(), strict=True))
 
 
@@ -55,10 +54,10 @@ def _swap(one: nn.Module, other: nn.Module) -> None:
             second.copy_(kept)
 
 
-def _share(average: dict[str, Tensor], current: dict[str, Tensor]) -> None:
+def _share(average: dict[str, Any], current: dict[str, Any]) -> None:
     """Make one tensor of two equal ones: `torch.save` writes a tensor once, however many names it has."""
     for name, averaged in average.items():
-        if torch.equal(averaged, current[name]):
+        if isinstance(averaged, Tensor) and torch.equal(averaged, current[name]):
             current[name] = averaged
 
 
