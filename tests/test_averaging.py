@@ -202,7 +202,8 @@ def test_a_module_with_a_state_that_is_no_tensor_is_kept_too(tmp_path):
             self.version = state["version"]
 
     fitted(tmp_path, Stateful(), [AveragedWeights(0.9), Last(tmp_path)])
-    module, _ = fitted(tmp_path, Stateful(), [AveragedWeights(0.9), Last(tmp_path)], 3, tmp_path / "last.ckpt")
+    kept = [AveragedWeights(0.9), Last(tmp_path)]
+    module, _ = fitted(tmp_path, Stateful(), kept, 3, tmp_path / "last.ckpt")
     assert module.version == 2
 
 
