@@ -140,12 +140,10 @@ class Last(_Placeless):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save, unless it is too soon after the last time and more epochs follow."""
-        if not self.pause or _ends(trainer) or trainer.strategy.broadcast(self._is_due()):
+        due = _ends(trainer) or monotonic() - self._saved >= self.pause
+        if trainer.strategy.broadcast(due):  # clocks differ between processes
             super().on_train_epoch_end(trainer, pl_module)
             self._saved = monotonic()
-
-    def _is_due(self) -> bool:
-        return monotonic() - self._saved >= self.pause
 
     def save_now(self, trainer: Trainer) -> Path:
         """Save at once, and return where; every rank has to call it."""
