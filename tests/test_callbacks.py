@@ -14,8 +14,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
+from rn50med import Binary, FineTuneModule, Full, LinearProbe, ResNet50
 from rn50med.errors import Interrupted, StorageError
-from rn50med.training.callbacks import EpochLog, PatientStop
+from rn50med.training.callbacks import PROBE_PAUSE, EpochLog, PatientStop
 from rn50med.training.checkpoints import Best, Last
 from rn50med.training.schedule import warmup_cosine
 from rn50med.training.signals import StopOnSignal
@@ -85,6 +86,13 @@ def test_short_epochs_do_not_wait_for_a_checkpoint_each_but_the_end_is_kept(tmp_
     assert saved_epochs(tmp_path, 5, Last(tmp_path, pause=60)) == [0, 10]
     assert epoch_of(tmp_path / "last.ckpt") == 4
     assert saved_epochs(tmp_path, 3, Last(tmp_path, pause=1e-9)) == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(("finetuning", "pause"), [(LinearProbe(), PROBE_PAUSE), (Full(), 0.0)])
+def test_only_where_the_head_alone_trains_do_checkpoints_wait(finetuning, pause):
+    module = FineTuneModule(Binary("a", "b"), ResNet50(weights="none"), finetuning=finetuning)
+    (last,) = (each for each in module.default_callbacks() if isinstance(each, Last))
+    assert last.pause == pause
 
 
 def test_the_end_is_kept_where_steps_or_a_callback_end_the_training(tmp_path):

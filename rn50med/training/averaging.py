@@ -46,7 +46,7 @@ def _pairs(
 
 @torch.no_grad()
 def _swap(one: nn.Module, other: nn.Module) -> None:
-    """Swap the weights and statistics of two modules; equal ones, such as frozen ones, cost no time."""
+    """Swap the weights and statistics of two modules; equal ones, such as frozen ones, are left alone."""
     for first, second in (*_pairs(one, other, "parameters"), *_pairs(one, other, "buffers")):
         if not torch.equal(first, second):
             kept = first.clone()

@@ -246,7 +246,7 @@ def default_callbacks(
         regularisation: Options of the callbacks against overfitting.
         mode: Whether more of the figure is better, or less.
         metrics: File of the figures of each epoch, or None.
-        probes: Whether the backbone never trains. Not each epoch, short then, has its checkpoint.
+        probes: Whether the backbone never trains; short epochs do not have a checkpoint each then.
     """
     stop = [PatientStop(monitor, patience, mode)] if patience else []
     average = [AveragedWeights(regularisation.ema_decay)] if regularisation.ema_decay else []

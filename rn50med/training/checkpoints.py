@@ -111,8 +111,8 @@ class Last(_Placeless):
 
     Args:
         folder: Where; the Trainer's own choice where None.
-        pause: Seconds that lie between two checkpoints, but before that of the end: epochs that are over in
-            less time than their checkpoint takes would otherwise wait for it.
+        pause: Seconds that lie at least between two checkpoints, for epochs that take less time than theirs;
+            that of the last epoch does not wait.
     """
 
     def __init__(self, folder: str | Path | None = None, pause: float = 0.0) -> None:
